@@ -1,0 +1,24 @@
+"""The job queue: Procrastinate's tables, up to version 3.10.
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+from alembic import op
+
+from migrations import procrastinate_schema
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    procrastinate_schema.upgrade(after="0.0.-1", up_to="3.10.0")
+    # The worker asks every second; a notification per job would cost each webhook a fifth.
+    op.execute("DROP TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1 ON procrastinate_jobs")
+
+
+def downgrade() -> None:
+    procrastinate_schema.drop()

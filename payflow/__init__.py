@@ -1,0 +1,59 @@
+"""payflow takes payments through Stripe's hosted Checkout.
+
+A payment's way, which is also the order to read in:
+
+1. web/checkout.py   the form is checked, and the customer sent to Stripe's page
+2. checkout.py       commit what will be asked, ask Stripe, store
+3. payments.py       a payment is opened; what Stripe says is recorded: facts.py → status.py
+4. gateway.py        the only door to Stripe
+5. web/webhooks.py   Stripe tells us; events.py says what each event means
+6. emails.py         letters, queued with the facts and delivered by a job (queue.py, jobs.py)
+7. web/payments.py   the page that shows the payment, and its fragment that is polled
+
+reconcile.py asks Stripe what nobody told us. Imports point down only; `make lint` keeps it so.
+"""
+
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import Migrate
+from flask_wtf import CSRFProtect
+
+from payflow import cli, emails, errors, gateway, security
+from payflow.config import Settings
+from payflow.db import db, engine_options
+from payflow.web import checkout, health, pages, payments, webhooks
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application, from settings or the environment (ConfigError). Connects to nothing."""
+    settings = settings or Settings.load()
+    app = Flask(__name__, template_folder=ROOT / "templates", static_folder=ROOT / "static")
+    app.config.update(
+        PAYFLOW=settings,
+        SECRET_KEY=settings.secret_key,
+        SESSION_COOKIE_NAME="payflow",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(),
+        MAIL_DEFAULT_SENDER=settings.mail_default_sender,
+        # No form of ours is larger.
+        MAX_CONTENT_LENGTH=64 * 1024,
+        WTF_CSRF_TIME_LIMIT=None,
+        # The token is bound to the signed cookie; a referrer is what our pages don't send.
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    db.init_app(app)
+    Migrate(app, db, directory=str(ROOT / "migrations"))
+    emails.mail.init_app(app)
+    gateway.init_app(app)
+    CSRFProtect(app).exempt(webhooks.bp)
+    for module in (errors, security, pages, cli):
+        module.init_app(app)
+    for blueprint in (checkout.bp, payments.bp, webhooks.bp, health.bp, pages.bp):
+        app.register_blueprint(blueprint)
+    return app

@@ -1,0 +1,184 @@
+"""The way from a form to Stripe's page: commit what will be asked, ask Stripe, store, commit.
+
+Commits by itself, since no transaction may be open while Stripe is asked, and so that a process
+that dies anywhere leaves a row from which the customer's next try goes on: the same parameters
+under the same idempotency key, hence the same Checkout Session.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import or_, update
+from sqlalchemy.exc import IntegrityError
+
+from payflow import clock, gateway, payments, reconcile
+from payflow.db import db
+from payflow.models import Attempt, Payment
+from payflow.payments import Details
+
+log = logging.getLogger(__name__)
+
+# Stripe keeps an idempotency key for 24 h at least.
+KEY_LIFETIME = timedelta(hours=23)
+# A request that asks Stripe for a session holds its attempt for as long as that can take.
+CLAIM_LIFETIME = timedelta(seconds=gateway.LONGEST_CALL)
+# Seconds that a second request waits for the first one's session, and between two looks.
+WAIT, LOOK_EVERY = 10, 0.2
+
+
+class StillOpening(Exception):
+    """Another request is asking Stripe for this payment's session."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the customer goes next: to Stripe's page, or (None) to the payment's own."""
+
+    payment_id: UUID
+    url: str | None
+
+
+def start(details: Details, form_key: bytes) -> Destination:
+    """From a submitted form to where the customer goes. Raises GatewayError and StillOpening.
+
+    The same form with the same content comes to the same payment. With other content it makes a
+    new payment, once the session of the one before can't be paid any more or is known to be over.
+    """
+    payment = payments.of_form(form_key)
+    if payment is not None and not _is_same(payment, details):
+        _put_aside(payment)
+        payment = None
+    if payment is None:
+        payment = _open(details, form_key)
+    return proceed(payment.id)
+
+
+def proceed(payment_id: UUID) -> Destination:
+    """To Stripe's page where the payment can still be paid, with a new attempt if it takes one."""
+    attempt = payments.current_attempt(payment_id)
+    if attempt.session_id and not _is_payable(attempt):
+        attempt = _after_closed(attempt)
+    elif not attempt.session_id and clock.now() - attempt.created_at > KEY_LIFETIME:
+        attempt = _next_attempt(attempt)
+    if attempt.session_id is None:
+        attempt = _ask_for_session(attempt)
+    return Destination(payment_id, attempt.session_url if _is_payable(attempt) else None)
+
+
+def _is_same(payment: Payment, details: Details) -> bool:
+    return all(getattr(payment, name) == value for name, value in vars(details).items())
+
+
+def _put_aside(payment: Payment) -> None:
+    """Make room for a new payment from the same form."""
+    attempt = payments.current_attempt(payment.id)
+    db.session.commit()
+    if attempt.session_id and _is_payable(attempt):
+        reconcile.close(attempt)
+    payments.lock(payment.id).replaced_at = clock.now()
+    db.session.commit()
+
+
+def _open(details: Details, form_key: bytes) -> Payment:
+    """Commit a new payment, or find the one that a request beside this one has just made."""
+    try:
+        payment = payments.open_payment(details, form_key)
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        existing = payments.of_form(form_key)
+        if existing is None or not _is_same(existing, details):
+            raise
+        return existing
+    return payment
+
+
+def _is_payable(attempt: Attempt) -> bool:
+    return attempt.session_status == "open" and clock.now() < attempt.expires_at
+
+
+def _after_closed(attempt: Attempt) -> Attempt:
+    """A session is over, or should be: ask what became of it, and try anew only if it expired."""
+    if attempt.session_status != "complete":
+        db.session.commit()
+        reconcile.close(attempt)
+        attempt = payments.current_attempt(attempt.payment_id)
+    return _next_attempt(attempt) if _has_failed(attempt) else attempt
+
+
+def _has_failed(attempt: Attempt) -> bool:
+    return attempt.session_status == "expired" or (
+        attempt.delayed_failure and attempt.session_payment_status == "unpaid"
+    )
+
+
+def _next_attempt(attempt: Attempt) -> Attempt:
+    """The attempt that follows this one, made now unless a request beside this one has made it."""
+    payment = payments.lock(attempt.payment_id)
+    current = payments.current_attempt(payment.id)
+    if current.id == attempt.id:
+        current.superseded_at = clock.now()
+        db.session.flush()
+        current = payments.add_attempt(payment, attempt.number + 1)
+    db.session.commit()
+    return current
+
+
+def _ask_for_session(attempt: Attempt) -> Attempt:
+    """Ask Stripe for the attempt's session, or wait for the request that is asking already."""
+    if not _claim(attempt):
+        return _wait_for_session(attempt)
+    try:
+        answer = gateway.create_session(attempt.parameters, idempotency_key=str(attempt.id))
+    except gateway.GatewayError as error:
+        _release(attempt, refused=error.refused)
+        raise
+    payments.record_session(attempt.payment_id, attempt.id, answer.object, answer.at, "checkout")
+    db.session.commit()
+    return payments.current_attempt(attempt.payment_id)
+
+
+def _claim(attempt: Attempt) -> bool:
+    """Claim the attempt for this request; a claim lapses, since its holder may have died."""
+    now = clock.now()
+    claimed = db.session.execute(
+        update(Attempt)
+        .where(
+            Attempt.id == attempt.id,
+            Attempt.session_id.is_(None),
+            Attempt.superseded_at.is_(None),
+            or_(Attempt.asked_at.is_(None), Attempt.asked_at < now - CLAIM_LIFETIME),
+        )
+        .values(asked_at=now)
+        .returning(Attempt.id)
+    ).one_or_none()
+    db.session.commit()
+    return claimed is not None
+
+
+def _release(attempt: Attempt, *, refused: bool) -> None:
+    """Let the customer's next try go on at once.
+
+    After a definite refusal it needs a new key, since Stripe would answer the same again; a session
+    made all the same is harmless, since nobody was given its address.
+    """
+    attempt = payments.current_attempt(attempt.payment_id)
+    attempt.asked_at = None
+    if refused:
+        _next_attempt(attempt)
+    db.session.commit()
+
+
+def _wait_for_session(attempt: Attempt) -> Attempt:
+    """Look until the session is there, no transaction open in between. Raises StillOpening."""
+    deadline = time.monotonic() + WAIT
+    while time.monotonic() < deadline:
+        attempt = payments.current_attempt(attempt.payment_id)
+        db.session.commit()
+        if attempt.session_id:
+            return attempt
+        time.sleep(LOOK_EVERY)
+    raise StillOpening(str(attempt.payment_id))

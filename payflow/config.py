@@ -1,0 +1,262 @@
+"""Settings: the only reader of the environment.
+
+Bad configuration stops the start with one sentence per variable: which, what is wrong, how to mend
+it. Mixes that could charge real money by mistake are refused.
+"""
+
+import re
+from decimal import Decimal, InvalidOperation
+from email.utils import parseaddr
+from functools import cached_property
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from payflow import money
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+STRIPE_CHECKOUT = "https://checkout.stripe.com"
+# Ports on which mail servers speak TLS from the first byte; elsewhere STARTTLS is demanded.
+IMPLICIT_TLS_PORTS = frozenset({465, 2465})
+
+
+class ConfigError(Exception):
+    """The environment cannot be run with; the message says what to mend."""
+
+
+def _split(value: Any) -> Any:
+    return tuple(filter(None, re.split(r"[,\s]+", value))) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """payflow's settings, named as their environment variables; see README for each."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: str
+    secret_key: str
+    public_url: str
+    render_external_url: str = ""
+
+    stripe_secret_key: str
+    stripe_webhook_secret: Words
+    stripe_publishable_key: str = ""
+    stripe_api_base: str = ""
+    checkout_origins: Words = (STRIPE_CHECKOUT,)
+
+    mail_server: str = "smtp.resend.com"
+    mail_port: int = 2587
+    mail_username: str = "resend"
+    mail_password: str = ""
+    mail_default_sender: str
+    alert_email: str = ""
+
+    business_name: str
+    business_address: str = ""
+    business_url: str = ""
+    support_email: str = ""
+
+    currencies: Words = ("usd",)
+    amount_min: str = ""
+    amount_max: str = ""
+    timezone: str = "UTC"
+    locale: str = "en"
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment; raises ConfigError with a sentence per variable."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigError("\n".join(_sentence(dict(e)) for e in error.errors())) from None
+
+    @property
+    def livemode(self) -> bool:
+        """Whether the key in use moves real money."""
+        return "_live_" in self.stripe_secret_key
+
+    @property
+    def mail_implicit_tls(self) -> bool:
+        return self.mail_port in IMPLICIT_TLS_PORTS
+
+    @property
+    def mail_starttls(self) -> bool:
+        return not self.mail_implicit_tls and self.mail_server not in LOOPBACK
+
+    @property
+    def public_host(self) -> str:
+        return urlsplit(self.public_url).hostname or ""
+
+    @property
+    def trusted_hosts(self) -> list[str]:
+        """The hosts we answer to; addresses are made from PUBLIC_URL alone."""
+        return sorted(filter(None, {self.public_host, self._render_host, *LOOPBACK}))
+
+    @property
+    def _render_host(self) -> str | None:
+        return urlsplit(self.render_external_url).hostname
+
+    @property
+    def reply_address(self) -> str:
+        """Where customers' questions go."""
+        return self.support_email or parseaddr(self.mail_default_sender)[1]
+
+    @cached_property
+    def minimum(self) -> dict[str, int]:
+        """The smallest amount taken, in minor units by currency; Stripe's own where none is set."""
+        ours = _limits("AMOUNT_MIN", self.amount_min, self.currencies)
+        return {c: ours.get(c, money.STRIPE_MINIMUM.get(c, 1)) for c in self.currencies}
+
+    @cached_property
+    def maximum(self) -> dict[str, int]:
+        """The largest amount taken, in minor units, for the currencies that have one."""
+        return _limits("AMOUNT_MAX", self.amount_max, self.currencies)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _public_url_is_else_renders(cls, values: dict[str, Any]) -> dict[str, Any]:
+        renders = values.get("render_external_url")
+        return {"public_url": renders, **values} if renders else values
+
+    @field_validator("database_url")
+    @classmethod
+    def _use_psycopg(cls, url: str) -> str:
+        rewritten = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+        if not rewritten.startswith("postgresql+psycopg://"):
+            raise ValueError(
+                "must be a Postgres address, like postgresql://user:password@host/name"
+            )
+        return rewritten
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, key: str) -> str:
+        if len(key) < 32:
+            raise ValueError(
+                "is too short: use 32 random characters or more, such as the output of "
+                "`python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
+            )
+        return key
+
+    @field_validator("public_url", "stripe_api_base")
+    @classmethod
+    def _origin(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an address like https://pay.example.com")
+        if url and (parts.path.strip("/") or parts.query or parts.fragment):
+            raise ValueError("must be an address without a path, like https://pay.example.com")
+        return url.rstrip("/")
+
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _secret_key_kind(cls, key: str) -> str:
+        if not re.fullmatch(r"(sk|rk)_(test|live)_\S+", key):
+            raise ValueError(
+                "must be a secret or restricted key: sk_test_…, rk_test_… or the live one"
+            )
+        return key
+
+    @field_validator("stripe_webhook_secret")
+    @classmethod
+    def _webhook_secret_kind(cls, secrets: tuple[str, ...]) -> tuple[str, ...]:
+        if not secrets or not all(re.fullmatch(r"whsec_\S+", secret) for secret in secrets):
+            raise ValueError("must be the signing secret of the webhook endpoint: whsec_…")
+        return secrets
+
+    @field_validator("mail_default_sender", "alert_email", "support_email")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and ("@" not in parseaddr(value)[1] or re.search(r"[\x00-\x1f]", value)):
+            raise ValueError("must be one e-mail address, like Northlight <billing@example.com>")
+        return value
+
+    @field_validator("currencies")
+    @classmethod
+    def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(re.fullmatch(r"[A-Za-z]{3}", code) for code in value):
+            raise ValueError("must be currency codes separated by commas, like USD,EUR")
+        return tuple(dict.fromkeys(code.lower() for code in value))
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no time zone; use a name like Europe/Dublin") from None
+        return value
+
+    @field_validator("locale")
+    @classmethod
+    def _known_locale(cls, value: str) -> str:
+        try:
+            return str(Locale.parse(value, sep="-" if "-" in value else "_"))
+        except (UnknownLocaleError, ValueError):
+            raise ValueError("is no locale; use one like en, en_GB or de") from None
+
+    @model_validator(mode="after")
+    def _refuse_unsafe_mixes(self) -> Self:
+        if self.stripe_publishable_key and self.livemode != (
+            "_live_" in self.stripe_publishable_key
+        ):
+            raise ValueError(
+                "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY are of different modes: "
+                "take both from Stripe's test mode, or both from live mode."
+            )
+        if self.stripe_api_base:
+            self._refuse_stand_in_for_real_money()
+        elif self.livemode and not self.public_url.startswith("https://"):
+            raise ValueError(
+                "PUBLIC_URL must begin with https:// when the Stripe key is a live one."
+            )
+        if self.mail_server not in LOOPBACK and not self.mail_password:
+            raise ValueError(f"MAIL_PASSWORD is missing: {self.mail_server} asks for one.")
+        self._check_limits()
+        return self
+
+    def _check_limits(self) -> None:
+        for currency, largest in self.maximum.items():
+            if largest < self.minimum.get(currency, 0):
+                raise ValueError(f"AMOUNT_MAX for {currency} is below the least amount taken.")
+
+    def _refuse_stand_in_for_real_money(self) -> None:
+        if self.livemode:
+            raise ValueError(
+                "STRIPE_API_BASE is set while STRIPE_SECRET_KEY is a live key: "
+                "unset STRIPE_API_BASE, or use a test key."
+            )
+        if not {urlsplit(self.stripe_api_base).hostname, self.public_host} <= LOOPBACK:
+            raise ValueError(
+                "STRIPE_API_BASE points to a stand-in for Stripe, which is allowed only where it "
+                "and PUBLIC_URL are both on this machine (127.0.0.1): unset STRIPE_API_BASE."
+            )
+
+
+def _limits(name: str, text: str, currencies: tuple[str, ...]) -> dict[str, int]:
+    """`eur:5,jpy:500` → minor units by currency; a bare number is the first currency's."""
+    limits = {}
+    for part in _split(text):
+        code, colon, number = part.rpartition(":")
+        currency = code.lower() if colon else currencies[0]
+        try:
+            limits[currency] = money.to_minor(Decimal(number), currency)
+        except (InvalidOperation, money.AmountError):
+            raise ValueError(f"{name} must be amounts by currency, like eur:5,jpy:500.") from None
+    return limits
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0]).upper()
+    if error["type"] == "missing":
+        return f"{name} is missing: set it in the environment (README, “Settings”, says to what)."
+    return f"{name} {str(error['msg']).removeprefix('Value error, ')}."

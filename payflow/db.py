@@ -1,0 +1,50 @@
+"""The database: engine options, the session, the base class of every table.
+
+Opens nothing at import, so that a process which preloads the application can fork.
+"""
+
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import MetaData, Row
+from sqlalchemy.orm import DeclarativeBase
+
+# A statement or lock that waits longer than this is a fault to report, not to sit through: the
+# webhook must answer within Stripe's time-out, so that Stripe tries again.
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 5_000
+
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+# Objects keep what was read after a commit: a look at one must not open a transaction unseen, which
+# would then be held while Stripe or the mail server is asked.
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+
+def engine_options() -> dict[str, Any]:
+    """Options of SQLAlchemy's engine. The pool covers a web process's threads, and no more."""
+    timeouts = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+    return {
+        "connect_args": {
+            "options": f"{timeouts} -c timezone=UTC",
+            "connect_timeout": 5,
+            "application_name": "payflow",
+        },
+        "pool_size": 8,
+        "max_overflow": 8,
+        "pool_recycle": 300,
+    }

@@ -1,0 +1,146 @@
+"""Stripe: the only `import stripe`. Calls and verification; plain dicts out.
+
+A call raises GatewayError and nothing else. No transaction or lock may be open across one.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import stripe
+from flask import Flask, current_app
+
+from payflow import clock
+from payflow.db import db
+
+# The version of the newest published schema that the checks can hold us against.
+API_VERSION = "2026-05-27.dahlia"
+# Seconds per try. With two retries a call ends well within gunicorn's time-out (60 s).
+TIMEOUT = 10
+NETWORK_RETRIES = 2
+# Seconds: nobody waits longer for Stripe than this, retries and their pauses included.
+LONGEST_CALL = 40
+TOLERANCE = timedelta(seconds=300)
+
+
+class GatewayError(Exception):
+    """Stripe did not do what it was asked.
+
+    `refused`: Stripe's definite answer to this very request, which would be the same again.
+    Otherwise nothing is known: the call may have had its effect.
+    """
+
+    def __init__(self, message: str, *, refused: bool):
+        super().__init__(message)
+        self.refused = refused
+
+
+class BadSignature(Exception):
+    """The body is not known to be Stripe's; the message says which check it failed."""
+
+
+class NotAnEvent(Exception):
+    """A body with a good signature that is no event."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An object of Stripe's, and Stripe's time when it said so."""
+
+    object: Mapping[str, Any]
+    at: datetime
+
+
+def init_app(app: Flask) -> None:
+    settings = app.config["PAYFLOW"]
+    addresses: Any = {"api": settings.stripe_api_base} if settings.stripe_api_base else {}
+    app.extensions["stripe"] = stripe.StripeClient(
+        settings.stripe_secret_key,
+        stripe_version=API_VERSION,
+        base_addresses=addresses,
+        max_network_retries=NETWORK_RETRIES,
+        http_client=stripe.RequestsClient(timeout=TIMEOUT),
+    )
+
+
+def create_session(parameters: Mapping[str, Any], idempotency_key: str) -> Answer:
+    """Ask for a Checkout Session; the same key with the same parameters asks for the same one."""
+    return _call("create", parameters, {"idempotency_key": idempotency_key})
+
+
+def retrieve_session(session_id: str) -> Answer:
+    return _call("retrieve", session_id)
+
+
+def expire_session(session_id: str) -> Answer:
+    """Close an open session, so that nobody can pay it; refused where it is no longer open."""
+    return _call("expire", session_id)
+
+
+def _call(method: str, *arguments: Any) -> Answer:
+    client: stripe.StripeClient = current_app.extensions["stripe"]
+    if db.session().in_transaction():
+        raise RuntimeError("a transaction is open while Stripe is asked")
+    try:
+        session = getattr(client.v1.checkout.sessions, method)(*arguments)
+    except stripe.StripeError as error:
+        raise GatewayError(
+            error.user_message or str(error), refused=_is_definite(error.http_status)
+        ) from error
+    return Answer(session.to_dict(), _time_of(session.last_response.headers))
+
+
+def _is_definite(status: int | None) -> bool:
+    """409 and 429 say nothing about the request itself; a 500 is stored under its key for good."""
+    return status is not None and status not in (409, 429)
+
+
+def _time_of(headers: Mapping[str, str]) -> datetime:
+    date = headers.get("Date")
+    return parsedate_to_datetime(date).astimezone(UTC) if date else clock.now()
+
+
+def verify_event(body: bytes, header: str | None) -> dict[str, Any]:
+    """A webhook's raw body, checked against its Stripe-Signature header → the event.
+
+    Raises BadSignature, or NotAnEvent where Stripe signed something else.
+    """
+    verify_signature(body, header or "", current_app.config["PAYFLOW"].stripe_webhook_secret)
+    try:
+        event = json.loads(body)
+    except ValueError:
+        raise NotAnEvent("the body is not JSON") from None
+    if not isinstance(event, dict) or not isinstance(event.get("id"), str):
+        raise NotAnEvent("the body has no event id")
+    return event
+
+
+def verify_signature(
+    body: bytes, header: str, secrets: tuple[str, ...], tolerance: timedelta | None = TOLERANCE
+) -> None:
+    """Raise BadSignature unless the header holds a signature of the body by one of the secrets."""
+    # stripe-python raises a TypeError on a signature with other characters.
+    if not header.isascii():
+        raise BadSignature("the header has characters that are not ASCII")
+    reason = "no secret is configured"
+    for secret in secrets:
+        try:
+            stripe.WebhookSignature.verify_header(body, header, secret)
+        except UnicodeDecodeError:
+            raise BadSignature("the body is not UTF-8") from None
+        except stripe.SignatureVerificationError as error:
+            reason = str(error)
+        else:
+            return _verify_age(header, tolerance)
+    raise BadSignature(reason)
+
+
+def _verify_age(header: str, tolerance: timedelta | None) -> None:
+    """Our own check of the signed time, so that it goes by our clock; the future is accepted."""
+    parts = (part.split("=") for part in header.split(","))
+    signed_at = datetime.fromtimestamp(int(next(part[1] for part in parts if part[0] == "t")), UTC)
+    if tolerance is not None and clock.now() - signed_at > tolerance:
+        raise BadSignature(f"the signature is older than {tolerance.total_seconds():.0f} s")

@@ -1,0 +1,84 @@
+"""The tasks, as the worker runs them, and the worker itself.
+
+Each runs in a thread, with an application context and hence a database session of its own.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, current_app
+from procrastinate import PsycopgConnector
+from procrastinate.jobs import Job
+from procrastinate.retry import BaseRetryStrategy, RetryDecision
+
+from payflow import emails, events, queue
+
+# Seconds between a worker's signs of life, and without one after which its jobs are taken over.
+HEARTBEAT, STALLED_AFTER = 5, 15
+CONCURRENCY = 4
+
+
+class Backoff(BaseRetryStrategy):
+    """Retries a letter after 5 s, doubling up to an hour; emails.deliver knows when to give up."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if not isinstance(exception, emails.Undelivered):
+            return RetryDecision(retry_in={"minutes": 10})
+        return RetryDecision(retry_in={"seconds": min(5 * 2**job.attempts, 3600)})
+
+
+def _in_context(task: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a task an application context of its own: contexts share their database session."""
+
+    @functools.wraps(task)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with _flask_app().app_context():
+            return task(*args, **kwargs)
+
+    return run
+
+
+def _flask_app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
+
+
+@queue.app.task(name=emails.TASK, retry=Backoff())
+@_in_context
+def deliver_email(email_id: int) -> None:
+    emails.deliver(email_id)
+
+
+@queue.app.periodic(cron="*/30 * * * * *")
+@queue.app.task(name="handle_events_again")
+@_in_context
+def handle_events_again(timestamp: int) -> None:
+    events.handle_again()
+
+
+@queue.app.periodic(cron="*/10 * * * * *")
+@queue.app.task(name="retry_stalled_jobs")
+async def retry_stalled_jobs(timestamp: int) -> None:
+    """Take over the jobs of workers that died: they are found by the missing heartbeat."""
+    jobs = queue.app.job_manager
+    for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
+        await jobs.retry_job(job)
+
+
+def run_worker(database_url: str) -> None:
+    """Work until SIGTERM or SIGINT; jobs that are running then get ten seconds to end.
+
+    Polls every second instead of listening: notifications get lost, and cost every webhook a fifth.
+    """
+    connector = PsycopgConnector(conninfo=database_url.replace("+psycopg", "", 1))
+    with queue.app.replace_connector(connector) as app:
+        app.run_worker(
+            concurrency=CONCURRENCY,
+            fetch_job_polling_interval=1.0,
+            listen_notify=False,
+            delete_jobs="successful",
+            update_heartbeat_interval=HEARTBEAT,
+            stalled_worker_timeout=STALLED_AFTER,
+            shutdown_graceful_timeout=10,
+        )

@@ -1,0 +1,127 @@
+"""Money: amounts in minor units, and Stripe's rules for each currency.
+
+An amount is an integer of the minor units Stripe counts in (1000 is 10.00 USD, 500 is 500 JPY),
+always beside its currency in lower case. Rules: https://docs.stripe.com/currencies
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+
+from babel import Locale
+from babel.numbers import (
+    NumberFormatError,
+    NumberPattern,
+    format_decimal,
+    parse_decimal,
+    parse_pattern,
+)
+
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
+THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+# Counted in hundredths for historical reasons, yet only whole units can be charged.
+WHOLE_UNITS_IN_HUNDREDTHS = frozenset({"isk", "ugx"})
+
+# In minor units. Stripe judges the minimum in the settlement currency, so that this is exact only
+# where both are the same; elsewhere Stripe's own refusal is shown.
+STRIPE_MINIMUM: Mapping[str, int] = {
+    **dict.fromkeys("ars aud brl cad chf cop eur idr ils inr nzd php rub sgd usd zar".split(), 50),
+    **{"gbp": 30, "aed": 200, "myr": 200, "pln": 200, "ron": 200, "dkk": 250, "nok": 300},
+    **{"sek": 300, "hkd": 400, "mxn": 1000, "thb": 1000, "czk": 1500, "jpy": 50, "krw": 50},
+    **{"huf": 17500},
+}
+# Twelve digits: the most that any payment method takes.
+LARGEST = 999_999_999_999
+
+# Digits and what locales group them with; no exponents, no words, no other scripts' digits.
+_WRITTEN_NUMBER = re.compile(r"[-+]?[0-9][0-9.,'’\u00a0\u202f ]*")
+
+
+class AmountError(ValueError):
+    """What was typed is no amount that can be charged; the message tells the customer why."""
+
+
+def decimals(currency: str) -> int:
+    """How many decimals people write in this currency."""
+    if currency in ZERO_DECIMAL or currency in WHOLE_UNITS_IN_HUNDREDTHS:
+        return 0
+    return 3 if currency in THREE_DECIMAL else 2
+
+
+def minor_per_major(currency: str) -> int:
+    """How many of Stripe's minor units make one major unit."""
+    return 100 if currency in WHOLE_UNITS_IN_HUNDREDTHS else 10 ** decimals(currency)
+
+
+def smallest_step(currency: str) -> int:
+    """Minor units: every amount in this currency is a multiple of it."""
+    if currency in WHOLE_UNITS_IN_HUNDREDTHS:
+        return 100
+    return 10 if currency in THREE_DECIMAL else 1
+
+
+def parse(text: str, currency: str, locale: str = "en") -> int:
+    """Read an amount as a person types it, in major units; answer minor units.
+
+    Raises AmountError with a sentence for the customer.
+    """
+    refusal = AmountError(f"Enter the amount as a number, like {_sample(currency, locale)}")
+    if not _WRITTEN_NUMBER.fullmatch(text.strip()):
+        raise refusal
+    try:
+        return to_minor(parse_decimal(text.strip(), locale=locale, strict=True), currency)
+    except NumberFormatError:
+        raise refusal from None
+
+
+def to_minor(major: Decimal, currency: str) -> int:
+    """Major units to minor units, exactly; raises AmountError where the currency can't say it."""
+    if not major.is_finite() or major <= 0:
+        raise AmountError("Enter an amount greater than zero")
+    if major > LARGEST:
+        raise AmountError("This amount is too large")
+    minor = major * minor_per_major(currency)
+    step = smallest_step(currency)
+    if minor % step:
+        raise AmountError(_too_fine(currency))
+    return int(minor)
+
+
+def to_major(amount: int, currency: str) -> Decimal:
+    """Minor units to major units, exactly."""
+    return Decimal(amount) / minor_per_major(currency)
+
+
+def format_money(amount: int, currency: str, locale: str = "en") -> str:
+    """An amount in minor units as people of that locale read it, like €1,250.00."""
+    # Babel would round to the decimals of CLDR, which differ from Stripe's for a few currencies.
+    pattern = _currency_pattern(locale, decimals(currency))
+    major = to_major(amount, currency)
+    return str(pattern.apply(major, locale, currency=currency.upper(), currency_digits=False))
+
+
+def plain(amount: int, currency: str) -> str:
+    """An amount in minor units as an input field holds it: digits and a point, like 1250.00."""
+    return f"{to_major(amount, currency):.{decimals(currency)}f}"
+
+
+@lru_cache(maxsize=64)
+def _currency_pattern(locale: str, digits: int) -> NumberPattern:
+    pattern = parse_pattern(Locale.parse(locale).currency_formats["standard"].pattern)
+    pattern.frac_prec = (digits, digits)
+    return pattern
+
+
+def _sample(currency: str, locale: str) -> str:
+    digits = decimals(currency)
+    return format_decimal(25, format="0." + "0" * digits if digits else "0", locale=locale)
+
+
+def _too_fine(currency: str) -> str:
+    name = currency.upper()
+    if currency in THREE_DECIMAL:
+        return f"{name} amounts have three decimals, the last of them 0"
+    if decimals(currency) == 0:
+        return f"{name} amounts have no decimals"
+    return f"{name} amounts have at most two decimals"

@@ -1,0 +1,51 @@
+"""The queue of jobs: Procrastinate, on the database that the facts are in.
+
+`defer` writes a job with the session's own connection, so that it commits or rolls back with the
+facts that asked for it. The tasks are in `jobs.py`; here they go by name, so that whoever defers
+one need not import it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
+from procrastinate.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE, Job
+from procrastinate.manager import JobManager
+
+from payflow.db import db
+
+# Opened by the worker alone, with its own connections.
+app = App(connector=PsycopgConnector())
+
+# Procrastinate picks its connector by whether an event loop runs, and refuses a synchronous one
+# inside a worker's task; a manager of our own, never opened, uses the connection it is handed.
+_manager = JobManager(SyncPsycopgConnector())
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A job to be: the task's name, its arguments, and a lock under which only one runs."""
+
+    task: str
+    arguments: Mapping[str, Any]
+    lock: str | None = None
+
+
+def defer(*jobs: Deferred) -> None:
+    """Queue jobs in the session's transaction, in one statement."""
+    if jobs:
+        connection = db.session.connection().connection.driver_connection
+        _manager.batch_defer_jobs([_job(job) for job in jobs], connection=connection)
+
+
+def _job(job: Deferred) -> Job:
+    return Job(
+        id=None,
+        queue=DEFAULT_QUEUE,
+        priority=DEFAULT_PRIORITY,
+        task_name=job.task,
+        task_kwargs=dict(job.arguments),
+        lock=job.lock,
+        queueing_lock=None,
+    )

@@ -1,0 +1,156 @@
+"""The payment form: prefilled by the URL, checked, and on to Stripe's page."""
+
+import secrets
+from hashlib import sha256
+
+from email_validator import EmailNotValidError, validate_email
+from flask import Blueprint, current_app, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from markupsafe import Markup
+from wtforms import EmailField, Field, HiddenField, SelectField, StringField
+from wtforms.validators import InputRequired, Length, ValidationError
+
+from payflow import checkout, money
+from payflow.config import Settings
+from payflow.gateway import GatewayError
+from payflow.payments import Details
+
+bp = Blueprint("checkout", __name__)
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.config["PAYFLOW"]
+    return settings
+
+
+def _trimmed(value: str | None) -> str | None:
+    return value.strip() if value else value
+
+
+def _printable(form: FlaskForm, field: Field) -> None:
+    """Refuse control characters, which neither Postgres nor a mail's header could carry."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in field.data or ""):
+        raise ValidationError("Remove the control characters from this field")
+
+
+class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without types
+    amount = StringField("Amount", [InputRequired("Enter the amount"), Length(max=30)])
+    currency = SelectField("Currency")
+    description = StringField(
+        "What is it for?",
+        [InputRequired("Say what the payment is for"), Length(max=200), _printable],
+        filters=[_trimmed],
+    )
+    reference = StringField("Your reference", [Length(max=100), _printable], filters=[_trimmed])
+    name = StringField(
+        "Your name",
+        [InputRequired("Enter your name"), Length(max=100), _printable],
+        filters=[_trimmed],
+    )
+    email = EmailField(
+        "E-mail for the receipt",
+        [InputRequired("Enter your e-mail address"), Length(max=254)],
+        filters=[_trimmed],
+    )
+    nonce = HiddenField()
+
+    def validate_currency(self, field: Field) -> None:
+        if field.data not in dict(field.choices):
+            raise ValidationError("Choose one of the currencies in the list")
+
+    def validate_amount(self, field: Field) -> None:
+        """Reads the amount into `minor`, in minor units; the limits are told in the currency."""
+        settings, currency = _settings(), self.currency.data
+        if currency not in settings.currencies:
+            return
+        try:
+            self.minor = money.parse(field.data, currency, settings.locale)
+        except money.AmountError as error:
+            raise ValidationError(str(error)) from None
+        smallest, largest = settings.minimum[currency], settings.maximum.get(currency)
+        if self.minor < smallest:
+            raise ValidationError(f"Enter at least {_money(smallest, currency)}")
+        if largest is not None and self.minor > largest:
+            raise ValidationError(f"Enter at most {_money(largest, currency)}")
+
+    def validate_email(self, field: Field) -> None:
+        try:
+            valid = validate_email(field.data, check_deliverability=False, allow_smtputf8=False)
+        except EmailNotValidError:
+            raise ValidationError("Enter one e-mail address, like name@example.com") from None
+        field.data = valid.ascii_email or valid.normalized
+
+    def details(self) -> Details:
+        return Details(
+            amount=self.minor,
+            currency=self.currency.data,
+            description=self.description.data,
+            reference=self.reference.data or "",
+            name=self.name.data,
+            email=self.email.data,
+        )
+
+
+@bp.get("/")
+def form() -> ResponseReturnValue:
+    """The form, prefilled by the URL: /?amount=25&currency=eur&description=Invoice+7"""
+    form = _form(request.args)
+    form.nonce.data = secrets.token_urlsafe(16)
+    response = current_app.make_response(_page(form))
+    # Not no-store: going back must show this very page again, with its nonce and what was typed.
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+@bp.post("/checkout")
+def submit() -> ResponseReturnValue:
+    """To Stripe's page, or back to the form with what is wrong."""
+    form = _form(request.form)
+    if not form.validate():
+        return _page(form), 422
+    try:
+        destination = checkout.start(form.details(), _form_key(form.nonce.data))
+    except GatewayError as error:
+        current_app.logger.error("Stripe did not open a session: %s", error)
+        return _page(form, trouble=error), 502
+    page = url_for("payments.show", payment_id=destination.payment_id)
+    return redirect(destination.url or page, 303)
+
+
+def _form(values: object) -> PaymentForm:
+    form = PaymentForm(values)
+    settings = _settings()
+    form.currency.choices = [(code, code.upper()) for code in settings.currencies]
+    form.currency.data = (form.currency.data or settings.currencies[0]).lower()
+    return form
+
+
+def _page(form: PaymentForm, trouble: GatewayError | None = None) -> str:
+    settings = _settings()
+    limits = {
+        currency: (settings.minimum[currency], settings.maximum.get(currency))
+        for currency in settings.currencies
+    }
+    return render_template("form.html", form=form, limits=limits, trouble=trouble, control=_control)
+
+
+def _control(field: Field, hint_id: str = "", **attributes: str) -> Markup:
+    """A field's input, tied to its error and its hint."""
+    ids = [f"{field.id}-error"] * bool(field.errors) + [hint_id] * bool(hint_id)
+    if ids:
+        attributes["aria-describedby"] = " ".join(ids)
+    if field.errors:
+        attributes["aria-invalid"] = "true"
+    markup: Markup = field(**attributes)
+    return markup
+
+
+def _form_key(nonce: str | None) -> bytes:
+    """A form in one browser: its nonce, bound to the signed cookie. Without a nonce, a new form."""
+    browser = session.setdefault("browser", secrets.token_urlsafe(16))
+    return sha256(f"{browser}:{nonce or secrets.token_urlsafe(16)}".encode()).digest()
+
+
+def _money(amount: int, currency: str) -> str:
+    return money.format_money(amount, currency, _settings().locale)

@@ -1,0 +1,35 @@
+"""Whether this process is alive, and whether it can do its work."""
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Blueprint, current_app
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import SQLAlchemyError
+
+from payflow.db import db
+
+bp = Blueprint("health", __name__)
+
+
+@bp.get("/healthz")
+def alive() -> ResponseReturnValue:
+    return {"status": "alive"}
+
+
+@bp.get("/readyz")
+def ready() -> ResponseReturnValue:
+    """200 where the database is reachable and its schema the one this code was written for."""
+    try:
+        found = MigrationContext.configure(db.session.connection()).get_current_revision()
+    except SQLAlchemyError as error:
+        current_app.logger.error("not ready: %s", error)
+        return {"status": "the database cannot be reached"}, 503
+    if found != _head():
+        return {
+            "status": f"the schema is at {found}, not at {_head()}: run `flask db upgrade`"
+        }, 503
+    return {"status": "ready"}
+
+
+def _head() -> str | None:
+    return ScriptDirectory(current_app.extensions["migrate"].directory).get_current_head()

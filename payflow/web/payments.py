@@ -1,0 +1,76 @@
+"""The page that shows a payment, for ever after its receipt, and the fragment of it that is polled.
+
+The fragment is one query on one row, outside of any transaction, and never asks Stripe.
+"""
+
+from typing import cast
+from uuid import UUID
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import Table, select
+
+from payflow import checkout
+from payflow.db import AnyRow, db
+from payflow.models import Payment
+
+bp = Blueprint("payments", __name__, url_prefix="/payments/<uuid:payment_id>")
+
+PAYMENTS = cast(Table, Payment.__table__)
+SHOWN = select(
+    PAYMENTS.c.id,
+    PAYMENTS.c.receipt_number,
+    PAYMENTS.c.status,
+    PAYMENTS.c.amount,
+    PAYMENTS.c.currency,
+    PAYMENTS.c.description,
+    PAYMENTS.c.reference,
+    PAYMENTS.c.email,
+    PAYMENTS.c.paid_at,
+)
+
+# Polls after which the customer is told that it takes longer, and asked for less often.
+LATE = 15
+# Seconds between polls, before and after that.
+POLL_EVERY, LATE_POLL_EVERY = 2, 10
+
+
+@bp.get("")
+def show(payment_id: UUID) -> ResponseReturnValue:
+    return _render("payment.html", payment_id)
+
+
+@bp.get("/status")
+def status(payment_id: UUID) -> ResponseReturnValue:
+    return _render("payment_status.html", payment_id)
+
+
+@bp.post("/retry")
+def retry(payment_id: UUID) -> ResponseReturnValue:
+    """To Stripe's page again, where the payment can still be paid."""
+    _find(payment_id)
+    destination = checkout.proceed(payment_id)
+    return redirect(destination.url or url_for(".show", payment_id=payment_id), 303)
+
+
+def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
+    payment = _find(payment_id)
+    origin, polls = request.args.get("from", ""), request.args.get("polls", 0, type=int)
+    # Before Stripe has told us, only the address tells who comes from having paid.
+    waits = payment.status in ("created", "open") and origin == "stripe"
+    late = waits and polls >= LATE
+    return render_template(
+        template,
+        payment=payment,
+        waits=waits,
+        late=late,
+        poll_every=LATE_POLL_EVERY if late else POLL_EVERY,
+        next_poll=f"{url_for('.status', payment_id=payment_id)}?from=stripe&polls={polls + 1}",
+    )
+
+
+def _find(payment_id: UUID) -> AnyRow:
+    autocommit = db.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with autocommit.connect() as connection:
+        payment = connection.execute(SHOWN.where(PAYMENTS.c.id == payment_id)).one_or_none()
+    return payment or abort(404)
