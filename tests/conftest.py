@@ -1,0 +1,193 @@
+"""Fixtures, from the ground up: Postgres, the stand-in for Stripe, the application, and its programs.
+
+Each test process has a stack of its own, so that tests run side by side and beside a demo. Tests
+commit for real; what they leave is deleted after each. Nothing is replaced but the clock.
+"""
+
+import asyncio
+import smtplib
+import socket
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from procrastinate import PsycopgConnector
+
+from payflow import clock, create_app, queue
+from payflow.db import db
+from sandbox.postgres import Postgres
+from tests.stack import Program, World, environment, free_port, settings_of, until
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _only_loopback() -> Iterator[None]:
+    """A connection to anywhere else fails the test that opens it."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in LOOPBACK:
+            pytest.fail(f"a connection to {address} was opened")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_unasked_mail(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A mail connection fails a test that has not asked for the mailbox."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "mailbox" not in request.fixturenames:
+            patch.setattr(smtplib.SMTP, "connect", lambda *_: pytest.fail("a letter was sent"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def public_url() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
+def _world(tmp_path_factory: pytest.TempPathFactory, public_url: str) -> Iterator[World]:
+    world = World(tmp_path_factory.mktemp("sandbox"), f"{public_url}/webhooks/stripe")
+    yield world
+    world.stop()
+
+
+@pytest.fixture(scope="session")
+def variables(postgres: Postgres, _world: World, public_url: str) -> dict[str, str]:
+    """The environment that programs of the stack run with."""
+    postgres.create_database("payflow")
+    return environment(postgres.url("payflow"), _world, public_url)
+
+
+@pytest.fixture(scope="session")
+def _app(variables: dict[str, str]) -> Iterator[Flask]:
+    app = create_app(settings_of(variables))
+    app.config["TESTING"] = True
+    with app.app_context():
+        upgrade()
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def world(_world: World) -> Iterator[World]:
+    """The stand-in for Stripe; it delivers nothing by itself unless the web server is there."""
+    yield _world
+    _world.reset()
+
+
+@pytest.fixture
+def mailbox(world: World) -> World:
+    """Asking for the mailbox allows letters to be sent."""
+    return world
+
+
+@pytest.fixture
+def app(_app: Flask, postgres: Postgres) -> Iterator[Flask]:
+    """The application with an empty database."""
+    with _app.app_context():
+        yield _app
+        db.session.remove()
+    with psycopg.connect(postgres.url("payflow"), autocommit=True) as connection:
+        connection.execute("TRUNCATE payments, stripe_events, procrastinate_jobs CASCADE")
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def rows(app: Flask, postgres: Postgres) -> Callable[..., list[Any]]:
+    """Ask the database beside the application: what has been committed, as tuples."""
+
+    def ask(query: str, *parameters: Any) -> list[Any]:
+        with psycopg.connect(postgres.url("payflow"), autocommit=True) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    return ask
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Move the application's clock on."""
+    shift = timedelta()
+    now = clock.now
+
+    def shifted() -> datetime:
+        return now() + shift
+
+    def move(by: timedelta) -> None:
+        nonlocal shift
+        shift += by
+
+    monkeypatch.setattr(clock, "now", shifted)
+    return move
+
+
+@pytest.fixture
+def work(app: Flask, postgres: Postgres) -> Callable[[], None]:
+    """Do all the jobs that are due, as the worker does, and come back."""
+
+    def run() -> None:
+        connector = PsycopgConnector(conninfo=postgres.url("payflow"))
+        with queue.app.replace_connector(connector) as worker:
+            asyncio.run(_work_off(worker))
+
+    return run
+
+
+async def _work_off(worker: Any) -> None:
+    async with worker.open_async():
+        await worker.run_worker_async(
+            wait=False, listen_notify=False, install_signal_handlers=False
+        )
+
+
+@pytest.fixture(scope="session")
+def _web(variables: dict[str, str], public_url: str, _app: Flask) -> Iterator[Program]:
+    address = public_url.removeprefix("http://")
+    web = Program(
+        "gunicorn", "-c", "gunicorn.conf.py", "-b", address, "wsgi:app", environment=variables
+    )
+    until(lambda: _answers(f"{public_url}/readyz"))
+    yield web
+    web.stop()
+
+
+@pytest.fixture(scope="session")
+def _worker(variables: dict[str, str], _app: Flask) -> Iterator[Program]:
+    worker = Program("flask", "--app", "wsgi", "worker", environment=variables)
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def site(_web: Program, _worker: Program, app: Flask, world: World, public_url: str) -> str:
+    """The whole of payflow, running as it is deployed; answers its address."""
+    return public_url
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.ConnectionError:
+        return False

@@ -1,0 +1,146 @@
+"""What the tests run against: a real Postgres, the stand-in for Stripe with its mailbox, gunicorn and
+the worker, each a program of its own on a free port of the loopback."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from payflow.config import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+WEBHOOK_SECRET = "whsec_payflow_tests"
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def until(condition: Callable[[], T], seconds: float = 15) -> T:
+    """What the condition answers as soon as that is true; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer or time.monotonic() > deadline:
+            assert answer, f"not within {seconds} s: {condition}"
+            return answer
+        time.sleep(0.05)
+
+
+class Program:
+    """A program of the stack, started with nothing of this process's environment but PATH."""
+
+    def __init__(self, *command: str, environment: Mapping[str, str] | None = None):
+        self.command, self.environment = command, dict(environment or {})
+        self.start()
+
+    def start(self) -> None:
+        self.log = tempfile.NamedTemporaryFile("r+")  # noqa: SIM115  # closed with the program
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *self.command],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **self.environment},
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def output(self) -> str:
+        return Path(self.log.name).read_text()
+
+    def kill(self) -> None:
+        """SIGKILL to it and to all that it started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self._reap()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self._reap()
+
+    def _reap(self) -> None:
+        self.process.wait(15)
+        self.log.close()
+
+
+class World(Program):
+    """The stand-in for Stripe, and the mailbox."""
+
+    def __init__(self, data: Path, webhook_url: str):
+        super().__init__(
+            "sandbox", "--port", "0", "--data", str(data),
+            "--webhook-url", webhook_url, "--webhook-secret", WEBHOOK_SECRET,
+        )  # fmt: skip
+        match = until(lambda: re.search(r"Stripe (http://\S+) .* SMTP \S+:(\d+)", self.output()))
+        self.url, self.smtp_port = match[1], int(match[2])
+
+    def set(self, **switches: Any) -> None:
+        requests.post(f"{self.url}/_sandbox/settings", json=switches, timeout=5).raise_for_status()
+
+    def reset(self) -> None:
+        requests.post(f"{self.url}/_sandbox/reset", timeout=5).raise_for_status()
+
+    def letters(self, to: str = "") -> list[dict[str, Any]]:
+        """The letters in the mailbox, oldest first."""
+        inbox = requests.get(f"{self.url}/inbox/messages.json", timeout=5).json()
+        return [letter for letter in inbox if not to or to in letter["to"]]
+
+    def api_calls(self, path: str = "") -> list[dict[str, Any]]:
+        """The API requests received, oldest first."""
+        received = requests.get(f"{self.url}/_sandbox/requests.json", timeout=5).json()
+        return [one for one in received if path in one["path"]]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """The events of a type, newest first, as Stripe lists them."""
+        headers = {"Authorization": "Bearer sk_test_payflow_tests"}
+        url = f"{self.url}/v1/events?type={kind}&limit=100"
+        listed: list[dict[str, Any]] = requests.get(url, headers=headers, timeout=5).json()["data"]
+        return listed
+
+    def pay(self, session_url: str, card: str = "4242424242424242") -> requests.Response:
+        """Fill in the hosted page as a customer does; the answer is not followed."""
+        form = {
+            "email": "customer@example.com",
+            "number": card,
+            "expiration": "12 / 40",
+            "cvc": "123",
+            "name": "A. Customer",
+        }
+        return requests.post(session_url, data=form, timeout=20, allow_redirects=False)
+
+
+def environment(database_url: str, world: World, public_url: str) -> dict[str, str]:
+    """The settings of an installation of payflow."""
+    return {
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "payflow-tests-" + "0" * 32,
+        "PUBLIC_URL": public_url,
+        "STRIPE_SECRET_KEY": "sk_test_payflow_tests",
+        "STRIPE_WEBHOOK_SECRET": f"whsec_payflow_next,{WEBHOOK_SECRET}",
+        "STRIPE_API_BASE": world.url,
+        "CHECKOUT_ORIGINS": world.url,
+        "MAIL_SERVER": "127.0.0.1",
+        "MAIL_PORT": str(world.smtp_port),
+        "MAIL_DEFAULT_SENDER": "Northlight Consulting <billing@northlight.example>",
+        "ALERT_EMAIL": "owner@northlight.example",
+        "BUSINESS_NAME": "Northlight Consulting",
+        "BUSINESS_ADDRESS": "12 Quay Street, Dublin",
+        "BUSINESS_URL": "https://northlight.example",
+        "CURRENCIES": "USD,EUR,GBP,JPY,KWD",
+        "AMOUNT_MAX": "usd:10000",
+    }
+
+
+def settings_of(variables: Mapping[str, str]) -> Settings:
+    return Settings(**{name.lower(): value for name, value in variables.items()})  # type: ignore[arg-type]
