@@ -1,4 +1,4 @@
-"""Fixtures, from the ground up: Postgres, the stand-in for Stripe, the application, and its programs.
+"""Fixtures, from the ground up: Postgres, the stand-in for Stripe, the application, its programs.
 
 Each test process has a stack of its own, so that tests run side by side and beside a demo. Tests
 commit for real; what they leave is deleted after each. Nothing is replaced but the clock.
@@ -17,12 +17,25 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from playwright.sync_api import Browser, Page, sync_playwright
 from procrastinate import PsycopgConnector
 
 from payflow import clock, create_app, queue
 from payflow.db import db
 from sandbox.postgres import Postgres
-from tests.stack import Program, World, environment, free_port, settings_of, until
+from tests.stack import ROOT, Program, World, environment, free_port, settings_of, until
+
+# Written by scripts/find_chromium.py, as `make test` begins.
+CHROMIUM = ROOT / ".venv" / "chromium-path"
+# Debian's Chromium as root refuses its sandbox; the rest keeps it from calling home.
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -186,8 +199,34 @@ def site(_web: Program, _worker: Program, app: Flask, world: World, public_url: 
     return public_url
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(
+            executable_path=CHROMIUM.read_text().strip(), args=CHROMIUM_ARGUMENTS
+        )
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in a browser of its own; a message on its console fails the test."""
+    with browser.new_context() as context:
+        page, complaints = context.new_page(), []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+        assert complaints == []
+
+
+@pytest.fixture
+def plain_page(browser: Browser) -> Iterator[Page]:
+    """A page in a browser with JavaScript switched off."""
+    with browser.new_context(java_script_enabled=False) as context:
+        yield context.new_page()
+
+
 def _answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=2).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False

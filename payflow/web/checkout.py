@@ -97,8 +97,10 @@ def form() -> ResponseReturnValue:
     """The form, prefilled by the URL: /?amount=25&currency=eur&description=Invoice+7"""
     form = _form(request.args)
     form.nonce.data = secrets.token_urlsafe(16)
+    # Known before the form is sent: two clicks at once must come from one browser.
+    _browser()
     response = current_app.make_response(_page(form))
-    # Not no-store: going back must show this very page again, with its nonce and what was typed.
+    # Not no-store: a browser that goes back is to show what was typed.
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 
@@ -148,8 +150,13 @@ def _control(field: Field, hint_id: str = "", **attributes: str) -> Markup:
 
 def _form_key(nonce: str | None) -> bytes:
     """A form in one browser: its nonce, bound to the signed cookie. Without a nonce, a new form."""
-    browser = session.setdefault("browser", secrets.token_urlsafe(16))
-    return sha256(f"{browser}:{nonce or secrets.token_urlsafe(16)}".encode()).digest()
+    return sha256(f"{_browser()}:{nonce or secrets.token_urlsafe(16)}".encode()).digest()
+
+
+def _browser() -> str:
+    """What the signed cookie knows this browser by."""
+    browser: str = session.setdefault("browser", secrets.token_urlsafe(16))
+    return browser
 
 
 def _money(amount: int, currency: str) -> str:
