@@ -50,14 +50,14 @@ def deliver_email(email_id: int) -> None:
     emails.deliver(email_id)
 
 
-@queue.app.periodic(cron="*/30 * * * * *")
+@queue.app.periodic(cron="* * * * * */30")
 @queue.app.task(name="handle_events_again")
 @_in_context
 def handle_events_again(timestamp: int) -> None:
     events.handle_again()
 
 
-@queue.app.periodic(cron="*/10 * * * * *")
+@queue.app.periodic(cron="* * * * * */10")
 @queue.app.task(name="retry_stalled_jobs")
 async def retry_stalled_jobs(timestamp: int) -> None:
     """Take over the jobs of workers that died: they are found by the missing heartbeat."""
