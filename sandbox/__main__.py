@@ -1,0 +1,143 @@
+"""``python -m sandbox``: reads the arguments, starts both servers, ends in good order."""
+
+import argparse
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from sandbox import clock, settings
+from sandbox.app import create_app
+from sandbox.deliveries import Deliveries
+from sandbox.idempotency import UnderWay
+from sandbox.mailbox import Sink
+from sandbox.server import Server
+from sandbox.settings import BadSetting
+from sandbox.store import Store
+from sandbox.world import World
+
+HOST = "127.0.0.1"
+CANNOT_START = 2
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox",
+        description="The outside world on a laptop: a stand-in for Stripe (API, hosted page,"
+        " webhooks) and a mailbox. On 127.0.0.1 only; needs no network, moves no money.",
+        epilog="Its switches turn while it runs: POST /_sandbox/settings; see sandbox/README.md.",
+    )
+    parser.add_argument(
+        "--port", type=int, default=12111, help="of the HTTP server (default: %(default)s; 0: any)"
+    )
+    parser.add_argument(
+        "--smtp-port", type=int, default=0, help="of the mailbox (default: any free one)"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="keeps the state across restarts (default: a temporary folder, deleted at the end)",
+    )
+    parser.add_argument("--webhook-url", metavar="URL", help="where events are delivered to")
+    parser.add_argument("--webhook-secret", metavar="whsec_…", help="what signs them")
+    return parser.parse_args(argv)
+
+
+def listen(kind: str, port: int) -> socket.socket:
+    """Raises ``SystemExit`` with a sentence if the port is taken."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen(128)  # at once: of two that are only bound, the second finds out too late
+    except (OSError, OverflowError) as error:
+        stop_short(_port_trouble(kind, port, error))
+    return listening
+
+
+def _port_trouble(kind: str, port: int, error: Exception) -> str:
+    return f"the {kind} port {port} on {HOST} can't be used: {error}. Is another sandbox running?"
+
+
+def stop_short(sentence: str) -> None:
+    print(f"sandbox: {sentence}", file=sys.stderr)
+    raise SystemExit(CANNOT_START)
+
+
+def http_server(port: int) -> Server:
+    try:
+        return Server(HOST, port)
+    except (OSError, OverflowError) as error:
+        stop_short(_port_trouble("HTTP", port, error))
+        raise
+
+
+def open_store(folder: Path) -> Store:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Store(folder / "sandbox.sqlite3")
+    except (OSError, sqlite3.Error) as error:
+        stop_short(f"can't keep state in {folder}: {error}.")
+        raise
+
+
+def apply_endpoint(store: Store, args: argparse.Namespace) -> None:
+    """The command line's word counts over what the folder remembers."""
+    wanted = {"webhook_url": args.webhook_url, "webhook_secret": args.webhook_secret}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    try:
+        with store.transaction() as db:
+            settings.change(db, given)
+    except BadSetting as error:
+        stop_short(str(error))
+
+
+def run(args: argparse.Namespace, folder: Path) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    server = http_server(args.port)
+    listening = listen("SMTP", args.smtp_port)
+    store = open_store(folder)
+    apply_endpoint(store, args)
+    smtp_port = listening.getsockname()[1]
+    origin = f"http://{HOST}:{server.server_port}"
+    deliveries = Deliveries(store)
+    server.app = create_app(World(store, deliveries, UnderWay(), origin, smtp_port))
+    sink = Sink(store, listening)
+    sink.start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), name="http", daemon=True).start()
+    deliveries.start()
+    clock.start(store, deliveries)
+    ended = end_signal()
+    print(
+        f"sandbox: Stripe {origin} · mailbox {origin}/inbox · SMTP {HOST}:{smtp_port}", flush=True
+    )
+    ended.wait()
+    server.shutdown()
+    server.server_close()
+    sink.stop(no_assert=True)
+    store.close()
+
+
+def end_signal() -> threading.Event:
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
+
+
+def main() -> None:
+    args = arguments(sys.argv[1:])
+    if args.data is not None:
+        run(args, args.data)
+        return
+    with tempfile.TemporaryDirectory(prefix="payflow-sandbox-") as folder:
+        run(args, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The test cards: which pay, which are declined and how, which the sandbox can't play yet.
+
+Numbers and answers: https://docs.stripe.com/testing
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Decline(NamedTuple):
+    """Why an issuer (or Stripe itself) says no, in the words of Stripe's error object."""
+
+    code: str
+    decline_code: str | None
+    message: str
+    advice: str = "try_again_later"
+    blocked: bool = False
+
+
+class Card(NamedTuple):
+    number: str
+    brand: str
+    title: str
+    funding: str = "credit"
+    country: str = "US"
+    decline: Decline | None = None
+
+    @property
+    def last4(self) -> str:
+        return self.number[-4:]
+
+
+DECLINED = "Your card was declined."
+
+_DECLINES = {
+    "4000000000000002": ("Declined", Decline("card_declined", "generic_decline", DECLINED)),
+    "4000000000009995": (
+        "Insufficient funds",
+        Decline("card_declined", "insufficient_funds", "Your card has insufficient funds."),
+    ),
+    "4000000000009987": (
+        "Lost card",
+        Decline("card_declined", "lost_card", DECLINED, "do_not_try_again"),
+    ),
+    "4000000000009979": (
+        "Stolen card",
+        Decline("card_declined", "stolen_card", DECLINED, "do_not_try_again"),
+    ),
+    "4000000000000069": (
+        "Expired card",
+        Decline("expired_card", None, "Your card has expired.", "confirm_card_data"),
+    ),
+    "4000000000000127": (
+        "Wrong CVC",
+        Decline(
+            "incorrect_cvc", None, "Your card's security code is incorrect.", "confirm_card_data"
+        ),
+    ),
+    "4000000000000119": (
+        "Processing error",
+        Decline(
+            "processing_error",
+            None,
+            "An error occurred while processing your card. Try again in a little bit.",
+        ),
+    ),
+    "4000000000006975": (
+        "Too many attempts",
+        Decline(
+            "card_declined",
+            "card_velocity_exceeded",
+            "Your card was declined for making repeated attempts too frequently or exceeding its"
+            " amount limit.",
+        ),
+    ),
+    "4000000000000341": (
+        "Declined when charged",
+        Decline("card_declined", "generic_decline", DECLINED),
+    ),
+    "4100000000000019": (
+        "Blocked by Radar",
+        Decline("card_declined", "fraudulent", DECLINED, "do_not_try_again", blocked=True),
+    ),
+}
+
+_PAYING = (
+    Card("4242424242424242", "visa", "Visa"),
+    Card("4000056655665556", "visa", "Visa debit", funding="debit"),
+    Card("5555555555554444", "mastercard", "Mastercard"),
+    Card("378282246310005", "amex", "American Express"),
+    Card("6011111111111117", "discover", "Discover"),
+    Card("3056930009020004", "diners", "Diners Club"),
+    Card("3566002020360505", "jcb", "JCB", country="JP"),
+    Card("6200000000000005", "unionpay", "UnionPay", country="CN"),
+)
+
+CARDS: Mapping[str, Card] = {card.number: card for card in _PAYING} | {
+    number: Card(number, "visa", title, decline=decline)
+    for number, (title, decline) in _DECLINES.items()
+}
+
+# 3-D Secure, disputes, special refunds: cards whose story the sandbox doesn't tell yet.
+NOT_YET = frozenset(
+    """
+    4000002500003155 4000002760003184 4000008400001629 4000000000003220 4000000000003055
+    4000000000000259 4000000000002685 4000000000001976 4000000000005423
+    4000000000007726 4000000000005126
+    """.split()
+)
+
+# What the hosted page offers to fill in.
+OFFERED = tuple(
+    CARDS[number]
+    for number in (
+        "4242424242424242",
+        "5555555555554444",
+        "378282246310005",
+        "4000000000000002",
+        "4000000000009995",
+        "4000000000000069",
+        "4000000000000127",
+        "4000000000000119",
+    )
+)
+
+
+def passes_luhn(number: str) -> bool:
+    digits = [int(digit) for digit in reversed(number)]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+
+
+def grouped(number: str) -> str:
+    """As it stands on the card: Amex 4-6-5, the others in fours."""
+    if len(number) == 15:
+        return f"{number[:4]} {number[4:10]} {number[10:]}"
+    return " ".join(number[start : start + 4] for start in range(0, len(number), 4))

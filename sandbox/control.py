@@ -1,0 +1,53 @@
+"""``/_sandbox``: the switches and a look behind the scenes, for tests. No part of Stripe."""
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from sandbox import request_log, settings, store
+from sandbox.settings import BadSetting
+from sandbox.world import world
+
+control = Blueprint("control", __name__, url_prefix="/_sandbox")
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(json.dumps(body, indent=2) + "\n", status, content_type="application/json")
+
+
+@control.errorhandler(BadSetting)
+def refuse(error: BadSetting) -> Response:
+    return _json({"error": str(error)}, 400)
+
+
+@control.get("/settings")
+def show_settings() -> Response:
+    with world().store.reading() as db:
+        return _json(settings.current(db))
+
+
+@control.post("/settings")
+def change_settings() -> Response:
+    wanted = request.get_json(silent=True)  # None for another content type, no browser form's
+    with world().store.transaction() as db:
+        settings.change(db, wanted)
+        after = settings.current(db)
+    world().deliveries.wake()
+    return _json(after)
+
+
+@control.post("/reset")
+def reset() -> Response:
+    with world().store.transaction() as db:
+        store.reset(db)
+        settings.reset(db)
+        after = settings.current(db)
+    world().under_way.forget()
+    return _json(after)
+
+
+@control.get("/requests.json")
+def requests() -> Response:
+    with world().store.reading() as db:
+        return _json(request_log.newest_last(db))

@@ -1,0 +1,119 @@
+"""Stripe's lists: newest first, a page at a time, filtered by time and type."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox import events
+from sandbox.checks import Checker, boolean, hash_of, integer, list_of, string, top_level
+from sandbox.errors import ApiError, not_found
+from sandbox.store import JsonDict
+
+COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+MOST_TYPES = 20
+
+
+def moment(value: Any, name: str) -> dict[str, int]:
+    """``created=…`` or ``created[gte]=…``, as comparisons of epoch seconds."""
+    if isinstance(value, dict):
+        checked: dict[str, int] = hash_of(dict.fromkeys(COMPARISONS, integer()))(value, name)
+        return checked
+    return {"gte": integer()(value, name), "lte": integer()(value, name)}
+
+
+PAGE: Mapping[str, Checker] = {
+    "created": moment,
+    "ending_before": string(),
+    "expand": list_of(string()),
+    "limit": integer(1),
+    "starting_after": string(),
+}
+
+EVENT_FILTERS: Mapping[str, Checker] = {
+    **PAGE,
+    "delivery_success": boolean,
+    "type": string(),
+    "types": list_of(string()),
+}
+
+
+def list_events(db: sqlite3.Connection, values: Mapping[str, Any]) -> JsonDict:
+    params = top_level(values, EVENT_FILTERS)
+    conditions, arguments = _time_conditions(params)
+    types = _types(params)
+    if types:
+        conditions.append("(" + " OR ".join(["type GLOB ?"] * len(types)) + ")")
+        arguments += types
+    if "delivery_success" in params:
+        undelivered = "state IS NOT NULL AND state <> 'succeeded'"
+        conditions.append(f"NOT ({undelivered})" if params["delivery_success"] else undelivered)
+    page, has_more = _page(db, "events LEFT JOIN deliveries ON event_id = id", "events", params,
+                           conditions, arguments)  # fmt: skip
+    return _list([events.current(row) for row in page], has_more, "/v1/events")
+
+
+def _types(params: Mapping[str, Any]) -> list[str]:
+    if "type" in params and "types" in params:
+        raise ApiError(400, "You may pass either `type` or `types`, but not both.", param="types")
+    types: list[str] = params.get("types", [params["type"]] if "type" in params else [])
+    if len(types) > MOST_TYPES:
+        raise ApiError(400, f"You may pass at most {MOST_TYPES} types.", param="types")
+    return types
+
+
+def list_objects(
+    db: sqlite3.Connection, kind: str, url: str, values: Mapping[str, Any]
+) -> JsonDict:
+    params = top_level(values, PAGE)
+    conditions, arguments = _time_conditions(params)
+    conditions.append("object = ?")
+    arguments.append(kind)
+    page, has_more = _page(db, "objects", "objects", params, conditions, arguments)
+    return _list([json.loads(row["body"]) for row in page], has_more, url)
+
+
+def _time_conditions(params: Mapping[str, Any]) -> tuple[list[str], list[Any]]:
+    bounds = params.get("created", {})
+    return [f"created {COMPARISONS[name]} ?" for name in bounds], list(bounds.values())
+
+
+def _page(
+    db: sqlite3.Connection,
+    source: str,
+    table: str,
+    params: Mapping[str, Any],
+    conditions: list[str],
+    arguments: list[Any],
+) -> tuple[list[sqlite3.Row], bool]:
+    limit = params.get("limit", 10)
+    if limit > 100:
+        raise ApiError(
+            400, "This value must be less than or equal to 100.", param="limit",
+            code="parameter_invalid_integer",
+        )  # fmt: skip
+    backwards = "ending_before" in params
+    for name, comparison in (("starting_after", "<"), ("ending_before", ">")):
+        if name in params:
+            conditions.append(f"seq {comparison} ?")
+            arguments.append(_seq(db, table, params[name], name))
+    where = " AND ".join(conditions) or "TRUE"
+    order = "ASC" if backwards else "DESC"
+    # Every piece of this statement is ours; what the caller sent stands in the arguments.
+    rows = db.execute(
+        f"SELECT * FROM {source} WHERE {where} ORDER BY seq {order} LIMIT ?",
+        (*arguments, limit + 1),
+    ).fetchall()
+    page = rows[:limit]
+    return (page[::-1] if backwards else page), len(rows) > limit
+
+
+def _seq(db: sqlite3.Connection, table: str, object_id: str, param: str) -> int:
+    row = db.execute(f"SELECT seq FROM {table} WHERE id = ?", (object_id,)).fetchone()
+    if row is None:
+        raise not_found(table.removesuffix("s"), object_id, param)
+    return int(row["seq"])
+
+
+def _list(data: list[JsonDict], has_more: bool, url: str) -> JsonDict:
+    return {"object": "list", "data": data, "has_more": has_more, "url": url}

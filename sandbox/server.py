@@ -1,0 +1,132 @@
+"""A small threaded HTTP/1.1 server for one WSGI app, on the standard library's.
+
+Werkzeug's own closes every connection after one answer and waits 10 ms to do so, which is most of a
+request's time here. This one keeps connections open and leaves the raw socket within reach.
+"""
+
+import io
+import logging
+import sys
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+from wsgiref.types import WSGIApplication
+
+log = logging.getLogger(__name__)
+
+IDLE_AFTER_S = 75
+LARGEST_BODY = 4 * 1024 * 1024
+
+
+class Server(ThreadingHTTPServer):
+    """Binds at once: an :class:`OSError` from the constructor means the port is taken."""
+
+    daemon_threads = True
+    request_queue_size = 512
+
+    def __init__(self, host: str, port: int) -> None:
+        self.app: WSGIApplication | None = None
+        super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer's own looks the host's name up, which can hang on a laptop without a network.
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            log.exception("a request failed")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = IDLE_AFTER_S
+    server: Server
+
+    def _serve(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not length.isdecimal():
+            self._refuse(411, b"Send a Content-Length.\n")
+            return
+        if int(length) > LARGEST_BODY:
+            self._refuse(413, b"That is too large.\n")
+            return
+        self._run(self.rfile.read(int(length)))
+
+    do_GET = do_POST = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
+
+    def _refuse(self, status: int, text: bytes) -> None:
+        """The body stays unread, so the connection can't be used again."""
+        self.close_connection = True
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(text)
+
+    def _run(self, body: bytes) -> None:
+        started: list[Any] = []
+
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Any:
+            started[:] = [status, headers]
+            return started.append
+
+        assert self.server.app is not None, "the app is set before the server serves"
+        chunks = self.server.app(self._environ(body), start_response)
+        try:
+            content = b"".join(chunks)
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+        status, headers = started
+        self._send(status, headers, content)
+
+    def _send(self, status: str, headers: Iterable[tuple[str, str]], content: bytes) -> None:
+        """Head and body in one write: on loopback that is one packet and no waiting."""
+        lines = [f"HTTP/1.1 {status}", f"Date: {self.date_time_string()}"]
+        lines += [f"{name}: {value}" for name, value in headers if name.lower() != "content-length"]
+        lines.append(f"Content-Length: {len(content)}")
+        if self.close_connection:
+            lines.append("Connection: close")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        self.wfile.write(head if self.command == "HEAD" else head + content)
+
+    def _environ(self, body: bytes) -> dict[str, Any]:
+        path, _, query = self.path.partition("?")
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": self.command,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote(path, "latin-1"),
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "SERVER_NAME": self.server.server_name,
+            "SERVER_PORT": str(self.server.server_port),
+            "SERVER_PROTOCOL": self.request_version,
+            "REMOTE_ADDR": self.client_address[0],
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        for name, value in self.headers.items():
+            key = "HTTP_" + name.upper().replace("-", "_")
+            if key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
+                environ[key] = f"{environ[key]},{value}" if key in environ else value
+        return environ
+
+    def version_string(self) -> str:
+        return "payflow-sandbox"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet: the index page shows what happened."""

@@ -1,0 +1,235 @@
+"""What ``POST /v1/checkout/sessions`` accepts, and the rules that span several parameters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox import money
+from sandbox.checks import (
+    Checker,
+    boolean,
+    email,
+    hash_of,
+    integer,
+    list_of,
+    metadata,
+    one_of,
+    string,
+    top_level,
+    url,
+)
+from sandbox.errors import ApiError, missing_parameter
+
+LOCALES = (
+    "auto bg cs da de el en en-GB es es-419 et fi fil fr fr-CA hr hu id it ja ko lt lv ms mt nb nl"
+    " pl pt pt-BR ro ru sk sl sv th tr vi zh zh-HK zh-TW"
+).split()
+
+SHORTEST_LIFE_S = 30 * 60
+LONGEST_LIFE_S = 24 * 60 * 60
+
+
+def currency(value: Any, name: str) -> str:
+    text = string()(value, name).lower()
+    if text not in money.CURRENCIES:
+        listed = ", ".join(sorted(money.CURRENCIES))
+        raise ApiError(
+            400,
+            f"Invalid currency: {text}. Stripe currently supports these currencies: {listed}",
+            param=name,
+        )
+    return str(text)
+
+
+def descriptor(value: Any, name: str) -> str:
+    """What the bank prints: 22 characters, none of ``< > \\ ' " *``, at least one letter."""
+    text = str(string(22)(value, name))
+    if any(character in "<>\\'\"*" for character in text):
+        raise ApiError(
+            400,
+            "The statement descriptor can't contain any of the characters <, >, \\, ', \", *.",
+            param=name,
+        )
+    if not any(character.isalpha() for character in text):
+        raise ApiError(
+            400, "The statement descriptor must contain at least one alphabetic character.",
+            param=name,
+        )  # fmt: skip
+    return text
+
+
+def not_yet(*accepted: str) -> Checker:
+    """A parameter whose other values Stripe knows and the sandbox can't play: says so."""
+
+    def check(value: Any, name: str) -> Any:
+        if value not in accepted:
+            raise ApiError(
+                400, f"The sandbox does not support {name}={value} (yet); Stripe may.", param=name
+            )
+        return value
+
+    return check
+
+
+def card_only(value: Any, name: str) -> str:
+    if value != "card":
+        raise ApiError(
+            400, f"The sandbox takes cards only (yet), not {value}; Stripe may.", param=name
+        )
+    return "card"
+
+
+PRODUCT = hash_of(
+    {
+        "name": string(),
+        "description": string(40000),
+        "images": list_of(url),
+        "metadata": metadata,
+        "tax_code": string(),
+    },
+    required=("name",),
+)
+
+PRICE = hash_of(
+    {"currency": currency, "unit_amount": integer(), "product_data": PRODUCT},
+    required=("currency", "product_data", "unit_amount"),
+)
+
+LINE_ITEM = hash_of({"price_data": PRICE, "quantity": integer(1)}, required=("price_data",))
+
+PAYMENT_INTENT_DATA = hash_of(
+    {
+        "capture_method": not_yet("automatic", "automatic_async"),
+        "description": string(1000),
+        "metadata": metadata,
+        "receipt_email": email,
+        "statement_descriptor": descriptor,
+        "statement_descriptor_suffix": descriptor,
+    }
+)
+
+INVOICE_DATA = hash_of({"description": string(1500), "metadata": metadata})
+
+INVOICE_CREATION = hash_of(
+    {"enabled": boolean, "invoice_data": INVOICE_DATA}, required=("enabled",)
+)
+
+# What Stripe takes and the sandbox has no part of.
+UNPLAYED = """
+    after_expiration consent_collection currency custom_fields custom_text customer customer_account
+    customer_update discounts excluded_payment_method_types integration_identifier managed_payments
+    name_collection optional_items payment_method_collection payment_method_configuration
+    payment_method_data payment_method_options permissions redirect_on_completion return_url
+    saved_payment_method_options setup_intent_data shipping_address_collection shipping_options
+    subscription_data tax_id_collection wallet_options
+""".split()
+
+
+def unplayed(_: Any, name: str) -> Any:
+    raise ApiError(400, f"The sandbox does not support {name} (yet); Stripe may.", param=name)
+
+
+FIELDS: Mapping[str, Checker] = {
+    **dict.fromkeys(UNPLAYED, unplayed),
+    "adaptive_pricing": hash_of({"enabled": boolean}),
+    "allow_promotion_codes": not_yet("false"),
+    "automatic_tax": hash_of({"enabled": not_yet("false")}),
+    "billing_address_collection": not_yet("auto"),
+    "branding_settings": hash_of({"display_name": string(), "button_color": string(7)}),
+    "cancel_url": url,
+    "client_reference_id": string(200),
+    "customer_creation": not_yet("if_required"),
+    "customer_email": email,
+    "expand": list_of(string()),
+    "expires_at": integer(),
+    "invoice_creation": INVOICE_CREATION,
+    "line_items": list_of(LINE_ITEM),
+    "locale": one_of(*LOCALES),
+    "metadata": metadata,
+    "mode": one_of("payment", "setup", "subscription"),
+    "origin_context": one_of("mobile_app", "web"),
+    "payment_intent_data": PAYMENT_INTENT_DATA,
+    "payment_method_types": list_of(card_only),
+    "phone_number_collection": hash_of({"enabled": not_yet("false")}),
+    "submit_type": one_of("auto", "book", "donate", "pay", "subscribe"),
+    "success_url": url,
+    "ui_mode": not_yet("hosted_page", "hosted"),
+}
+
+
+def check(values: Mapping[str, Any], now: int) -> dict[str, Any]:
+    """The parameters, clean; ``now`` in epoch seconds. Raises :class:`ApiError`."""
+    params = top_level(values, FIELDS, required=("success_url",))
+    if params.get("mode", "payment") != "payment":
+        raise ApiError(400, "The sandbox plays mode=payment only; Stripe may more.", param="mode")
+    if "mode" not in params:
+        raise missing_parameter("mode")
+    if not params.get("line_items"):
+        raise missing_parameter("line_items")
+    _check_life(params.get("expires_at"), now)
+    _check_amounts(params["line_items"])
+    return params
+
+
+def _check_life(expires_at: int | None, now: int) -> None:
+    if expires_at is None:
+        return
+    if expires_at < now + SHORTEST_LIFE_S:
+        raise ApiError(
+            400,
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session"
+            " creation.",
+            param="expires_at",
+        )
+    if expires_at > now + LONGEST_LIFE_S:
+        raise ApiError(
+            400,
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
+            param="expires_at",
+        )
+
+
+def _check_amounts(items: list[dict[str, Any]]) -> None:
+    currencies = {item["price_data"]["currency"] for item in items}
+    if len(currencies) > 1:
+        raise ApiError(
+            400, "All prices on a Checkout Session must use the same currency.", param="line_items"
+        )
+    (code,) = currencies
+    for index, item in enumerate(items):
+        if "quantity" not in item:
+            raise missing_parameter(f"line_items[{index}][quantity]")
+        _check_granularity(item["price_data"]["unit_amount"], code, index)
+    _check_total(total(items), code)
+
+
+def total(items: list[dict[str, Any]]) -> int:
+    """In minor units."""
+    return sum(item["price_data"]["unit_amount"] * item["quantity"] for item in items)
+
+
+def _check_granularity(amount: int, code: str, index: int) -> None:
+    step = money.granularity(code)
+    if amount % step:
+        raise ApiError(
+            400,
+            f"Invalid amount: {amount} {code} must be a multiple of {step}, as {code.upper()} is"
+            f" charged in {'whole units' if step == 100 else 'steps of ten'}.",
+            param=f"line_items[{index}][price_data][unit_amount]",
+        )
+
+
+def _check_total(amount: int, code: str) -> None:
+    if amount < money.minimum(code):
+        smallest = money.format_amount(money.minimum(code), code)
+        raise ApiError(
+            400,
+            f"The Checkout Session's total amount due must add up to at least {smallest} {code}",
+            code="amount_too_small",
+        )
+    if amount > money.MAXIMUM_MINOR:
+        largest = money.format_amount(money.MAXIMUM_MINOR, code)
+        raise ApiError(
+            400,
+            f"The Checkout Session's total amount due must be no more than {largest} {code}",
+            code="amount_too_large",
+        )

@@ -1,0 +1,267 @@
+"""Checkout Sessions: their shape and their life, open → complete or expired.
+
+Callers hold a transaction; the events recorded here are delivered once it is committed.
+"""
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox import events, payments, session_parameters
+from sandbox.errors import ApiError, not_found
+from sandbox.ids import new_id
+from sandbox.store import JsonDict, find_object, insert_object, private_part, update_object
+
+KIND = "checkout.session"
+
+# Stripe leaves these keys in every session; the sandbox plays no part of theirs.
+UNPLAYED: Mapping[str, Any] = {
+    "after_expiration": None,
+    "allow_promotion_codes": None,
+    "billing_address_collection": None,
+    "client_secret": None,
+    "collected_information": None,
+    "consent": None,
+    "consent_collection": None,
+    "currency_conversion": None,
+    "customer": None,
+    "customer_account": None,
+    "discounts": [],
+    "integration_identifier": None,
+    "invoice": None,
+    "managed_payments": {"enabled": False},
+    "optional_items": None,
+    "payment_link": None,
+    "payment_method_configuration_details": None,
+    "permissions": None,
+    "recovered_from": None,
+    "saved_payment_method_options": None,
+    "setup_intent": None,
+    "shipping_address_collection": None,
+    "shipping_cost": None,
+    "shipping_options": [],
+    "subscription": None,
+    "wallet_options": None,
+}
+
+
+def create(db: sqlite3.Connection, values: Mapping[str, Any], origin: str) -> JsonDict:
+    """A new open session whose ``url`` is a page under ``origin``. Raises :class:`ApiError`."""
+    now = int(time.time())
+    params = session_parameters.check(values, now)
+    session_id = new_id("cs_test_a1")
+    session = _shape(session_id, params, now) | {"url": f"{origin}/c/pay/{session_id}"}
+    private = {
+        "line_items": [_line_item(item, now) for item in params["line_items"]],
+        "payment_intent_data": params.get("payment_intent_data", {}),
+    }
+    insert_object(db, session, private, due_at=session["expires_at"])
+    return session
+
+
+def _shape(session_id: str, params: Mapping[str, Any], now: int) -> JsonDict:
+    amount = session_parameters.total(params["line_items"])
+    email = params.get("customer_email")
+    return {
+        "id": session_id,
+        "object": KIND,
+        **UNPLAYED,
+        "adaptive_pricing": params.get("adaptive_pricing", {"enabled": True}),
+        "amount_subtotal": amount,
+        "amount_total": amount,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "branding_settings": _branding(params.get("branding_settings", {})),
+        "cancel_url": params.get("cancel_url"),
+        "client_reference_id": params.get("client_reference_id"),
+        "created": now,
+        "currency": params["line_items"][0]["price_data"]["currency"],
+        "custom_fields": [],
+        "custom_text": dict.fromkeys(
+            ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+        ),
+        "customer_creation": "if_required",
+        "customer_details": _customer(email, None, None) if email else None,
+        "customer_email": email,
+        "expires_at": params.get("expires_at", now + session_parameters.LONGEST_LIFE_S),
+        "invoice_creation": _invoice_creation(params.get("invoice_creation", {})),
+        "livemode": False,
+        "locale": params.get("locale"),
+        "metadata": params.get("metadata", {}),
+        "mode": "payment",
+        "origin_context": params.get("origin_context"),
+        "payment_intent": None,
+        "payment_method_collection": "if_required",
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_types": params.get("payment_method_types") or ["card"],
+        "payment_status": "unpaid",
+        "phone_number_collection": {"enabled": False},
+        "status": "open",
+        "submit_type": params.get("submit_type"),
+        "success_url": params["success_url"],
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": params.get("ui_mode", "hosted_page"),
+        "url": None,
+    }
+
+
+def _branding(wanted: Mapping[str, str]) -> JsonDict:
+    return {
+        "background_color": "#ffffff",
+        "border_style": "rounded",
+        "button_color": "#0074d4",
+        "display_name": "Test business",
+        "font_family": "default",
+        "icon": None,
+        "logo": None,
+        **wanted,
+    }
+
+
+def _invoice_creation(wanted: Mapping[str, Any]) -> JsonDict:
+    data = wanted.get("invoice_data", {})
+    return {
+        "enabled": wanted.get("enabled", False),
+        "invoice_data": {
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": data.get("description"),
+            "footer": None,
+            "issuer": None,
+            "metadata": data.get("metadata", {}),
+            "rendering_options": None,
+        },
+    }
+
+
+def _customer(email: str, name: str | None, country: str | None) -> JsonDict:
+    address = payments.address(country) if country else None
+    return {
+        "address": address,
+        "business_name": None,
+        "email": email,
+        "individual_name": None,
+        "name": name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [] if country else None,
+    }
+
+
+def _line_item(item: Mapping[str, Any], now: int) -> JsonDict:
+    price = item["price_data"]
+    amount = price["unit_amount"] * item["quantity"]
+    return {
+        "id": new_id("li"),
+        "object": "item",
+        "adjustable_quantity": None,
+        "amount_discount": 0,
+        "amount_subtotal": amount,
+        "amount_tax": 0,
+        "amount_total": amount,
+        "currency": price["currency"],
+        "description": price["product_data"]["name"],
+        "metadata": {},
+        "price": _price(price, now),
+        "quantity": item["quantity"],
+    }
+
+
+def _price(price: Mapping[str, Any], now: int) -> JsonDict:
+    return {
+        "id": new_id("price"),
+        "object": "price",
+        "active": False,
+        "billing_scheme": "per_unit",
+        "created": now,
+        "currency": price["currency"],
+        "custom_unit_amount": None,
+        "livemode": False,
+        "lookup_key": None,
+        "metadata": {},
+        "nickname": None,
+        "product": new_id("prod"),
+        "recurring": None,
+        "tax_behavior": "unspecified",
+        "tiers_mode": None,
+        "transform_quantity": None,
+        "type": "one_time",
+        "unit_amount": price["unit_amount"],
+        "unit_amount_decimal": str(price["unit_amount"]),
+    }
+
+
+def line_items(db: sqlite3.Connection, session_id: str) -> JsonDict:
+    """The list object that ``expand[]=line_items`` puts into the session."""
+    return {
+        "object": "list",
+        "data": private_part(db, session_id)["line_items"],
+        "has_more": False,
+        "url": f"/v1/checkout/sessions/{session_id}/line_items",
+    }
+
+
+def load(db: sqlite3.Connection, session_id: str) -> JsonDict:
+    """Raises the 404 :class:`ApiError` for an id that is no session's."""
+    session = find_object(db, session_id, KIND)
+    if session is None:
+        raise not_found(KIND, session_id, param="session")
+    return session
+
+
+def expire_on_request(
+    db: sqlite3.Connection, session_id: str, request: Mapping[str, str | None]
+) -> JsonDict:
+    session = load(db, session_id)
+    if session["status"] != "open":
+        raise ApiError(
+            400,
+            'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session'
+            f" has a status of `{session['status']}`.",
+            param="session",
+        )
+    expire(db, session, request)
+    return session
+
+
+def expire(
+    db: sqlite3.Connection,
+    session: JsonDict,
+    request: Mapping[str, str | None] = events.NO_REQUEST,
+) -> None:
+    """Ends an open session. A PaymentIntent that a declined card left behind ends with it."""
+    session |= {"status": "expired", "url": None}
+    update_object(db, session)
+    if session["payment_intent"]:
+        payments.cancel(db, session["payment_intent"])
+    events.record(db, "checkout.session.expired", session, request)
+
+
+def expire_if_due(db: sqlite3.Connection, session: JsonDict) -> None:
+    if session["status"] == "open" and session["expires_at"] <= time.time():
+        expire(db, session)
+
+
+def keep_payment_intent(db: sqlite3.Connection, session: JsonDict, intent_id: str) -> None:
+    session["payment_intent"] = intent_id
+    update_object(db, session, due_at=session["expires_at"])
+
+
+def complete(
+    db: sqlite3.Connection, session: JsonDict, intent_id: str, payer: payments.Payer
+) -> str:
+    """Paid: the session is complete; returns the id of the event that says so."""
+    session |= {
+        "collected_information": {
+            "business_name": None,
+            "individual_name": None,
+            "shipping_details": None,
+        },
+        "customer_details": _customer(payer.email, payer.name, payer.card.country),
+        "payment_intent": intent_id,
+        "payment_status": "paid",
+        "status": "complete",
+        "url": None,
+    }
+    update_object(db, session)
+    return events.record(db, "checkout.session.completed", session)

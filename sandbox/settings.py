@@ -1,0 +1,129 @@
+"""The switches of ``/_sandbox/settings``: their names, types, defaults and where they are kept."""
+
+import ipaddress
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from sandbox.store import JsonDict
+
+
+class BadSetting(ValueError):
+    """The message is a sentence for the one who sent it."""
+
+
+class Endpoint(NamedTuple):
+    """Where events are delivered to, and the secret that signs them."""
+
+    url: str
+    secret: str
+
+
+def _seconds(name: str, value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise BadSetting(f"{name} must be a number of seconds, 0 or more.")
+    return float(value)
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadSetting(f"{name} must be true or false.")
+    return value
+
+
+def _schedule(name: str, value: Any) -> list[float]:
+    if not isinstance(value, list):
+        raise BadSetting(f"{name} must be a list of seconds, one for each retry.")
+    return [_seconds(name, item) for item in value]
+
+
+def _loopback_url(name: str, value: Any) -> str | None:
+    """Events never leave this machine, whatever a test forgot to set."""
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and _is_loopback(parts.hostname)
+        good = good and (parts.port is None or parts.port > 0)
+    except (ValueError, TypeError, AttributeError):
+        good = False
+    if not good:
+        raise BadSetting(f"{name} must be a URL on this machine, such as http://127.0.0.1:8000/….")
+    return str(value)
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    return host is not None and ipaddress.ip_address(host).is_loopback
+
+
+def _secret(name: str, value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and value):
+        raise BadSetting(f"{name} must be a text that is not empty.")
+    return value
+
+
+CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "webhook_delay_s": _seconds,
+    "api_delay_s": _seconds,
+    "webhook_url": _loopback_url,
+    "webhook_secret": _secret,
+    "deliver": _switch,
+    "retry_schedule_s": _schedule,
+}
+
+DEFAULTS: JsonDict = {
+    "webhook_delay_s": 0.0,
+    "api_delay_s": 0.0,
+    "webhook_url": None,
+    "webhook_secret": None,
+    "deliver": True,
+    # Stripe takes hours in a sandbox and days in live mode; a person at a laptop is less patient.
+    "retry_schedule_s": [2.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0],
+}
+
+KEPT_BY_RESET = ("webhook_url", "webhook_secret")
+
+
+def current(db: sqlite3.Connection) -> JsonDict:
+    rows = db.execute("SELECT name, value FROM settings").fetchall()
+    return DEFAULTS | {row["name"]: json.loads(row["value"]) for row in rows}
+
+
+def change(db: sqlite3.Connection, wanted: Any) -> None:
+    """All of ``wanted`` or nothing. Raises :class:`BadSetting`."""
+    if not isinstance(wanted, dict):
+        raise BadSetting("Send a JSON object of switches.")
+    for name in wanted:
+        if name not in CHECKS:
+            raise BadSetting(f"There is no switch {name!r}; there are {', '.join(CHECKS)}.")
+    clean = {name: CHECKS[name](name, value) for name, value in wanted.items()}
+    after = current(db) | clean
+    if after["webhook_url"] and not after["webhook_secret"]:
+        raise BadSetting("webhook_url needs a webhook_secret to sign the events with.")
+    _keep(db, clean)
+
+
+def _keep(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    db.executemany(
+        "INSERT INTO settings (name, value) VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [(name, json.dumps(value)) for name, value in values.items()],
+    )
+
+
+def reset(db: sqlite3.Connection) -> None:
+    """Default values; the endpoint stays, or a reset between two tests would cut the line."""
+    _keep(db, {name: value for name, value in DEFAULTS.items() if name not in KEPT_BY_RESET})
+
+
+def endpoint(db: sqlite3.Connection) -> Endpoint | None:
+    values = current(db)
+    if not values["webhook_url"]:
+        return None
+    return Endpoint(values["webhook_url"], values["webhook_secret"])
