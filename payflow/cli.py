@@ -9,7 +9,8 @@ from payflow import jobs
 
 def init_app(app: Flask) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+    for chatty in ("procrastinate", "stripe", "alembic.runtime.plugins"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
     @app.cli.command("worker")
     def worker() -> None:

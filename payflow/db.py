@@ -3,10 +3,11 @@
 Opens nothing at import, so that a process which preloads the application can fork.
 """
 
+from functools import cache
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import MetaData, Row
+from sqlalchemy import Engine, MetaData, Row
 from sqlalchemy.orm import DeclarativeBase
 
 # A statement or lock that waits longer than this is a fault to report, not to sit through: the
@@ -33,6 +34,12 @@ class Base(DeclarativeBase):
 # Objects keep what was read after a commit: a look at one must not open a transaction unseen, which
 # would then be held while Stripe or the mail server is asked.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+
+@cache
+def without_transaction(engine: Engine) -> Engine:
+    """The engine for a single statement that needs no BEGIN and COMMIT around it."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def engine_options() -> dict[str, Any]:

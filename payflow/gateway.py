@@ -24,6 +24,7 @@ NETWORK_RETRIES = 2
 # Seconds: nobody waits longer for Stripe than this, retries and their pauses included.
 LONGEST_CALL = 40
 TOLERANCE = timedelta(seconds=300)
+CUSTOMERS_MATTER = ("amount_too_small", "amount_too_large", "email_invalid")
 
 
 class GatewayError(Exception):
@@ -31,11 +32,13 @@ class GatewayError(Exception):
 
     `refused`: Stripe's definite answer to this very request, which would be the same again.
     Otherwise nothing is known: the call may have had its effect.
+    `reason`: Stripe's words where the customer can do something about it; others name our keys.
     """
 
-    def __init__(self, message: str, *, refused: bool):
+    def __init__(self, message: str, *, refused: bool, reason: str = ""):
         super().__init__(message)
         self.refused = refused
+        self.reason = reason
 
 
 class BadSignature(Exception):
@@ -87,8 +90,11 @@ def _call(method: str, *arguments: Any) -> Answer:
     try:
         session = getattr(client.v1.checkout.sessions, method)(*arguments)
     except stripe.StripeError as error:
+        message = error.user_message or str(error)
         raise GatewayError(
-            error.user_message or str(error), refused=_is_definite(error.http_status)
+            message,
+            refused=_is_definite(error.http_status),
+            reason=message if error.code in CUSTOMERS_MATTER else "",
         ) from error
     return Answer(session.to_dict(), _time_of(session.last_response.headers))
 

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Table, select
+from sqlalchemy import Table, bindparam, select
 
 from payflow import checkout
-from payflow.db import AnyRow, db
+from payflow.db import AnyRow, db, without_transaction
 from payflow.models import Payment
 
 bp = Blueprint("payments", __name__, url_prefix="/payments/<uuid:payment_id>")
@@ -27,7 +27,7 @@ SHOWN = select(
     PAYMENTS.c.reference,
     PAYMENTS.c.email,
     PAYMENTS.c.paid_at,
-)
+).where(PAYMENTS.c.id == bindparam("payment_id"))
 
 # Polls after which the customer is told that it takes longer, and asked for less often.
 LATE = 15
@@ -64,13 +64,13 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         payment=payment,
         waits=waits,
         late=late,
+        came_back=origin == "back",
         poll_every=LATE_POLL_EVERY if late else POLL_EVERY,
         next_poll=f"{url_for('.status', payment_id=payment_id)}?from=stripe&polls={polls + 1}",
     )
 
 
 def _find(payment_id: UUID) -> AnyRow:
-    autocommit = db.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with autocommit.connect() as connection:
-        payment = connection.execute(SHOWN.where(PAYMENTS.c.id == payment_id)).one_or_none()
+    with without_transaction(db.engine).connect() as connection:
+        payment = connection.execute(SHOWN, {"payment_id": payment_id}).one_or_none()
     return payment or abort(404)
