@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +18,17 @@ INSTALLED = "Installing the pinned packages"
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """What the set-up needs of one, and nothing to install."""
-    folder = tmp_path / "home" / "payflow"
-    (folder / "scripts").mkdir(parents=True)
-    for name in ("Makefile", "scripts/setup.sh", "scripts/setup.py"):
-        shutil.copy(ROOT / name, folder / name)
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        (folder / name).write_text("# nothing\n")
-    return folder
+def clone() -> Iterator[Path]:
+    """What the set-up needs of one, and nothing to install. Not in pytest's folder, which pytest
+    closes to all other users whenever it starts."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "home" / "payflow"
+        (clone / "scripts").mkdir(parents=True)
+        for name in ("Makefile", "scripts/setup.sh", "scripts/setup.py"):
+            shutil.copy(ROOT / name, clone / name)
+        for name in ("requirements.txt", "requirements-dev.txt"):
+            (clone / name).write_text("# nothing\n")
+        yield clone
 
 
 def set_up(
@@ -102,26 +106,22 @@ def test_a_python_that_will_not_do_is_answered_with_a_sentence(clone: Path) -> N
     assert "-venv" in without_venv.stderr
 
 
-def test_an_ordinary_user_sets_up_under_a_closed_home(clone: Path, tmp_path: Path) -> None:
+def test_an_ordinary_user_sets_up_under_a_closed_home(clone: Path) -> None:
     home = clone.parent
-    if os.geteuid() != 0:
-        home.chmod(0o700)
-        assert set_up(clone, this_python()).returncode == 0
-        return
-    # pytest's own folders are root's alone: the user needs a way to the home.
-    for folder in [tmp_path, *tmp_path.parents]:
-        folder.chmod(folder.stat().st_mode | 0o011)
-    for path in [home, *home.rglob("*")]:
-        os.chown(path, NOBODY, NOBODY)
-    home.chmod(0o700)
-    python = a_python_for(NOBODY)
+    user = NOBODY if os.geteuid() == 0 else os.geteuid()
+    python = a_python_for(user)
     if python is None:
         pytest.skip("root's is the only Python here that can make virtual environments")
+    if user == NOBODY:
+        home.parent.chmod(0o711)
+        for path in [home, *home.rglob("*")]:
+            os.chown(path, user, user)
+    home.chmod(0o700)
 
-    result = set_up(clone, f"PYTHON={python}", user=NOBODY)
+    result = set_up(clone, f"PYTHON={python}", user=user if user == NOBODY else None)
 
     assert result.returncode == 0, result.stdout + result.stderr
-    assert (clone / ".venv" / "payflow-ready").stat().st_uid == NOBODY
+    assert (clone / ".venv" / "payflow-ready").stat().st_uid == user
 
 
 def a_python_for(user: int) -> str | None:
@@ -131,7 +131,8 @@ def a_python_for(user: int) -> str | None:
     for python in (str(installed), "/usr/bin/python3", "/usr/local/bin/python3"):
         try:
             command = [python, "-c", code]
-            if subprocess.run(command, user=user, capture_output=True, check=False).returncode == 0:
+            as_user = user if os.geteuid() == 0 else None
+            if subprocess.run(command, user=as_user, capture_output=True).returncode == 0:
                 return python
         except OSError:
             continue

@@ -1,0 +1,47 @@
+# What people and CI run. Everything sets up what it needs; `make help` lists it.
+# Written for GNU make 3.81, which macOS still has.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest
+SOURCES := payflow sandbox
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick lint bench lock clean setup chromium
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: setup ## run the whole of payflow on this machine (PORT, SANDBOX_PORT, PAYFLOW_DATA move it)
+	@exec $(PY) -m sandbox.demo
+
+test: setup chromium lint ## run every check, the browser's included
+	@$(PYTEST) -n 2 tests
+
+quick: setup lint ## lint, types and the domain's tests: for while you work
+	@$(PYTEST) -q tests/domain
+
+lint: setup ## style, types and the direction of imports
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy --strict $(SOURCES)
+	@$(VENV)/bin/lint-imports
+
+bench: setup ## measure the webhook and the pages
+	@$(PY) -m bench
+
+lock: ## resolve requirements.in and requirements-dev.in anew (needs uv)
+	@command -v uv > /dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }
+	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url requirements.in -o requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove the virtual environment and caches (the demo's data stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .make
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@PYTHON='$(PYTHON)' sh scripts/setup.sh $(VENV)
+
+chromium: setup
+	@$(PY) scripts/find_chromium.py $(VENV)/chromium-path
