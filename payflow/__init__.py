@@ -13,16 +13,15 @@ A payment's way, which is also the order to read in:
 reconcile.py asks Stripe what nobody told us. Imports point down only; `make lint` keeps it so.
 """
 
+import logging
 from pathlib import Path
 
 from flask import Flask
 from flask_migrate import Migrate
-from flask_wtf import CSRFProtect
 
-from payflow import cli, emails, errors, gateway, security
+from payflow import cli, emails, errors, gateway, security, web
 from payflow.config import Settings
 from payflow.db import db, engine_options
-from payflow.web import checkout, health, pages, payments, webhooks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def create_app(settings: Settings | None = None) -> Flask:
     """The application, from settings or the environment (ConfigError). Connects to nothing."""
     settings = settings or Settings.load()
+    _log_to_stderr()
     app = Flask(__name__, template_folder=ROOT / "templates", static_folder=ROOT / "static")
     app.config.update(
         PAYFLOW=settings,
@@ -51,9 +51,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     Migrate(app, db, directory=str(ROOT / "migrations"))
     emails.mail.init_app(app)
     gateway.init_app(app)
-    CSRFProtect(app).exempt(webhooks.bp)
-    for module in (errors, security, pages, cli):
+    for module in (errors, security, web, cli):
         module.init_app(app)
-    for blueprint in (checkout.bp, payments.bp, webhooks.bp, health.bp, pages.bp):
-        app.register_blueprint(blueprint)
     return app
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for chatty in ("procrastinate", "stripe", "alembic.runtime.plugins"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from psycopg.errors import UniqueViolation
 from sqlalchemy import or_, update
 from sqlalchemy.exc import IntegrityError
 
@@ -18,6 +19,7 @@ from payflow import clock, gateway, payments, reconcile
 from payflow.db import db
 from payflow.models import Attempt, Payment
 from payflow.payments import Details
+from payflow.status import PAYABLE
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +50,17 @@ def start(details: Details, form_key: bytes) -> Destination:
     new payment, once the session of the one before can't be paid any more or is known to be over.
     """
     payment = payments.of_form(form_key)
-    if payment is not None and not _is_same(payment, details):
-        _put_aside(payment)
-        payment = None
-    if payment is None:
-        payment = _open(details, form_key)
+    while payment is None or not _is_same(payment, details):
+        if payment is not None:
+            _put_aside(payment)
+        payment = _open(details, form_key) or payments.of_form(form_key)
     return proceed(payment.id)
 
 
 def proceed(payment_id: UUID) -> Destination:
     """To Stripe's page where the payment can still be paid, with a new attempt if it takes one."""
+    if payments.status_of(payment_id) not in PAYABLE:
+        return Destination(payment_id, None)
     attempt = payments.current_attempt(payment_id)
     if attempt.session_id and not _is_payable(attempt):
         attempt = _after_closed(attempt)
@@ -82,17 +85,16 @@ def _put_aside(payment: Payment) -> None:
     db.session.commit()
 
 
-def _open(details: Details, form_key: bytes) -> Payment:
-    """Commit a new payment, or find the one that a request beside this one has just made."""
+def _open(details: Details, form_key: bytes) -> Payment | None:
+    """Commit a new payment; None if a request beside this one has just opened one from the form."""
     try:
         payment = payments.open_payment(details, form_key)
         db.session.commit()
-    except IntegrityError:
-        db.session.rollback()
-        existing = payments.of_form(form_key)
-        if existing is None or not _is_same(existing, details):
+    except IntegrityError as error:
+        if not isinstance(error.orig, UniqueViolation):
             raise
-        return existing
+        db.session.rollback()
+        return None
     return payment
 
 

@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     def public_host(self) -> str:
         return urlsplit(self.public_url).hostname or ""
 
-    @property
+    @cached_property
     def trusted_hosts(self) -> list[str]:
         """The hosts we answer to; addresses are made from PUBLIC_URL alone."""
         return sorted(filter(None, {self.public_host, self._render_host, *LOOPBACK}))
@@ -223,8 +223,9 @@ class Settings(BaseSettings):
         return self
 
     def _check_limits(self) -> None:
+        least = self.minimum
         for currency, largest in self.maximum.items():
-            if largest < self.minimum.get(currency, 0):
+            if largest < least.get(currency, 0):
                 raise ValueError(f"AMOUNT_MAX for {currency} is below the least amount taken.")
 
     def _refuse_stand_in_for_real_money(self) -> None:

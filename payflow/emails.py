@@ -11,12 +11,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import css_inline
 from flask import current_app, render_template
 from flask_mail import Connection, Mail, Message
-from sqlalchemy import update
+from sqlalchemy import Table, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from payflow import clock, queue
@@ -30,6 +31,9 @@ TASK = "deliver_email"
 # Seconds: for the connection and each command of SMTP.
 SMTP_TIMEOUT = 20
 GIVE_UP_AFTER = timedelta(hours=24)
+
+EMAILS = cast(Table, Email.__table__)
+QUEUE = upsert(EMAILS).on_conflict_do_nothing().returning(EMAILS.c.id)
 
 mail = Mail()
 
@@ -67,8 +71,7 @@ def queue_letters(payment_id: UUID, letters: Mapping[str, str]) -> None:
          "state": "queued", "attempts": 0, "created_at": clock.now()}
         for kind, recipient in letters.items()
     ]  # fmt: skip
-    statement = upsert(Email).values(rows).on_conflict_do_nothing().returning(Email.id)
-    queue.defer(*(_job(email_id) for email_id in db.session.scalars(statement)))
+    queue.defer(*(_job(email_id) for email_id in db.session.scalars(QUEUE, rows)))
 
 
 def _job(email_id: int) -> queue.Deferred:

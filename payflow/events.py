@@ -14,7 +14,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import JSON, Interval, Table, Text, func, literal, select, update
+from sqlalchemy import JSON, Interval, Table, Text, bindparam, func, literal, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -27,6 +27,24 @@ log = logging.getLogger(__name__)
 
 EVENTS, PAYMENTS = cast(Table, StripeEvent.__table__), cast(Table, Payment.__table__)
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=1)
+
+# Insert an event as handled, or take over one kept unhandled; no row where it was handled before.
+_INSERT = upsert(EVENTS).values(
+    tries=1,
+    payload=sql_cast(bindparam("body", type_=Text), JSON),
+    payment_id=select(PAYMENTS.c.id).where(PAYMENTS.c.id == bindparam("named")).scalar_subquery(),
+)
+INSERT_HANDLED = _INSERT.on_conflict_do_update(
+    index_elements=[EVENTS.c.id],
+    set_={
+        "tries": EVENTS.c.tries + 1,
+        **{
+            name: _INSERT.excluded[name]
+            for name in "outcome handled_at payload payment_id error next_try_at".split()
+        },
+    },
+    where=EVENTS.c.handled_at.is_(None),
+).returning(EVENTS.c.payment_id)
 
 
 class NotHandled(Exception):
@@ -91,18 +109,9 @@ def handle(event: Mapping[str, Any], body: str) -> None:
     handler = HANDLERS.get(str(event.get("type")))
     mark = _mark(event) if handler else None
     if handler is None or mark is None:
-        _insert(event, {"outcome": "foreign" if handler else "ignored"})
+        _insert(event, outcome="foreign" if handler else "ignored")
         return
-    inserted = _insert(
-        event,
-        {
-            "outcome": "recorded",
-            "payload": sql_cast(literal(body, Text), JSON),
-            "payment_id": select(PAYMENTS.c.id)
-            .where(PAYMENTS.c.id == mark.payment_id)
-            .scalar_subquery(),
-        },
-    )
+    inserted = _insert(event, outcome="recorded", body=body, named=mark.payment_id)
     if inserted is None:
         log.info("event %s came again: nothing changed", event["id"])
     elif inserted.payment_id is None:
@@ -117,9 +126,13 @@ def handle_again(limit: int = 100) -> int:
 
 
 def _handled_again(event_id: str, event: Mapping[str, Any]) -> bool:
+    body = json.dumps(event)
     try:
-        receive(event, json.dumps(event))
+        receive(event, body)
     except NotHandled:
+        return False
+    except WrongMode as error:
+        _keep_unhandled(event, body, error)
         return False
     log.info("event %s handled at a later try", event_id)
     return True
@@ -153,17 +166,12 @@ def _mark(event: Mapping[str, Any]) -> Mark | None:
     return None if event.get("account") else mark
 
 
-def _insert(event: Mapping[str, Any], values: Mapping[str, Any]) -> AnyRow | None:
-    """Insert the event as handled, or take over one kept unhandled; None if it was handled."""
-    handled = {"handled_at": clock.now(), "error": None, "next_try_at": None, **values}
-    statement = upsert(EVENTS).values(**_identity(event), tries=1, **handled)
-    return db.session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[EVENTS.c.id],
-            set_=handled | {"tries": EVENTS.c.tries + 1},
-            where=EVENTS.c.handled_at.is_(None),
-        ).returning(EVENTS.c.payment_id)
-    ).one_or_none()
+def _insert(
+    event: Mapping[str, Any], outcome: str, body: str | None = None, named: UUID | None = None
+) -> AnyRow | None:
+    """Store the event as handled, with its body and the payment it names; None if it was before."""
+    values = {"outcome": outcome, "handled_at": clock.now(), "body": body, "named": named}
+    return db.session.execute(INSERT_HANDLED, _identity(event) | values).one_or_none()
 
 
 def _mark_unmatched(event: Mapping[str, Any], mark: Mark) -> None:
@@ -178,9 +186,9 @@ def _keep_unhandled(event: Mapping[str, Any], body: str, error: Exception) -> No
     statement = upsert(EVENTS).values(
         **_identity(event), tries=1, payload=sql_cast(literal(body, Text), JSON), **failed
     )
-    pause = func.least(
-        literal(LAST_RETRY, Interval),
-        literal(FIRST_RETRY, Interval) * func.power(2, func.least(EVENTS.c.tries, 10)),
+    seconds = FIRST_RETRY.total_seconds() * func.power(2, func.least(EVENTS.c.tries, 10))
+    pause = func.make_interval(
+        0, 0, 0, 0, 0, 0, func.least(seconds, LAST_RETRY.total_seconds()), type_=Interval
     )
     db.session.execute(
         statement.on_conflict_do_update(

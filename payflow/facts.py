@@ -79,7 +79,7 @@ def merge(known: SessionFacts | None, told: SessionFacts) -> SessionFacts:
         ("PaymentIntent", known.payment_intent_id, told.payment_intent_id),
     ):
         if one and other and one != other:
-            disagreements |= {f"{name} {min(one, other)} and {name} {max(one, other)}"}
+            disagreements |= {f"one of several: {name} {object_id}" for object_id in (one, other)}
     return SessionFacts(
         session_id=min(known.session_id, told.session_id),
         status=max(known.status, told.status, key=SESSION_RANK.__getitem__),
@@ -105,9 +105,9 @@ def _least(one: T | None, other: T | None) -> T | None:
 
 def _known(session: Mapping[str, Any], key: str, ranks: Mapping[str, int]) -> str:
     value = session.get(key)
-    if value not in ranks:
+    if not isinstance(value, str) or value not in ranks:
         raise Unreadable(f"Checkout Session with {key} {value!r}")
-    return str(value)
+    return value
 
 
 def _text(session: Mapping[str, Any], key: str) -> str:

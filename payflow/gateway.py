@@ -119,7 +119,7 @@ def verify_event(body: bytes, header: str | None) -> dict[str, Any]:
         event = json.loads(body)
     except ValueError:
         raise NotAnEvent("the body is not JSON") from None
-    if not isinstance(event, dict) or not isinstance(event.get("id"), str):
+    if not isinstance(event, dict) or not event.get("id") or not isinstance(event["id"], str):
         raise NotAnEvent("the body has no event id")
     return event
 

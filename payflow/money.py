@@ -31,7 +31,7 @@ STRIPE_MINIMUM: Mapping[str, int] = {
     **{"sek": 300, "hkd": 400, "mxn": 1000, "thb": 1000, "czk": 1500, "jpy": 50, "krw": 50},
     **{"huf": 17500},
 }
-# Twelve digits: the most that any payment method takes.
+# Minor units, twelve digits: the most that any payment method takes.
 LARGEST = 999_999_999_999
 
 # Digits and what locales group them with; no exponents, no words, no other scripts' digits.
@@ -79,11 +79,10 @@ def to_minor(major: Decimal, currency: str) -> int:
     """Major units to minor units, exactly; raises AmountError where the currency can't say it."""
     if not major.is_finite() or major <= 0:
         raise AmountError("Enter an amount greater than zero")
-    if major > LARGEST:
-        raise AmountError("This amount is too large")
     minor = major * minor_per_major(currency)
-    step = smallest_step(currency)
-    if minor % step:
+    if minor > LARGEST:
+        raise AmountError("This amount is too large")
+    if minor % smallest_step(currency):
         raise AmountError(_too_fine(currency))
     return int(minor)
 
@@ -93,6 +92,7 @@ def to_major(amount: int, currency: str) -> Decimal:
     return Decimal(amount) / minor_per_major(currency)
 
 
+@lru_cache(maxsize=1024)
 def format_money(amount: int, currency: str, locale: str = "en") -> str:
     """An amount in minor units as people of that locale read it, like €1,250.00."""
     # Babel would round to the decimals of CLDR, which differ from Stripe's for a few currencies.

@@ -7,6 +7,9 @@ from payflow.facts import SessionFacts
 # With nothing captured, the best attempt speaks for the payment: first in this row wins.
 PRECEDENCE = ("review", "processing", "open", "created", "failed", "expired")
 
+# The statuses from which a customer may go (back) to Stripe's page.
+PAYABLE = frozenset({"created", "open", "failed", "expired", "canceled"})
+
 
 def payment_status(sessions: Sequence[SessionFacts | None]) -> str:
     """The status of a payment from its attempts' sessions; None is an attempt without one."""

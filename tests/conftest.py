@@ -5,6 +5,7 @@ commit for real; what they leave is deleted after each. Nothing is replaced but 
 """
 
 import asyncio
+import contextvars
 import smtplib
 import socket
 from collections.abc import Callable, Iterator
@@ -89,10 +90,16 @@ def variables(postgres: Postgres, _world: World, public_url: str) -> dict[str, s
     return environment(postgres.url("payflow"), _world, public_url)
 
 
-@pytest.fixture(scope="session")
-def _app(variables: dict[str, str]) -> Iterator[Flask]:
+def _create(variables: dict[str, str]) -> Flask:
     app = create_app(settings_of(variables))
     app.config["TESTING"] = True
+    app.test_client_class = Tab
+    return app
+
+
+@pytest.fixture(scope="session")
+def _app(variables: dict[str, str]) -> Iterator[Flask]:
+    app = _create(variables)
     with app.app_context():
         upgrade()
     yield app
@@ -123,9 +130,33 @@ def app(_app: Flask, postgres: Postgres) -> Iterator[Flask]:
         connection.execute("TRUNCATE payments, stripe_events, procrastinate_jobs CASCADE")
 
 
+class Tab(FlaskClient):
+    """A client whose requests each have an application context and a database session of their own,
+    as they have in production: they share nothing with the test or with one another but cookies."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        return contextvars.Context().run(super().open, *args, **kwargs)
+
+
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def installed(app: Flask, variables: dict[str, str]) -> Iterator[Callable[..., Flask]]:
+    """The application once more, on the same database, with other settings."""
+    others = []
+
+    def install(**changes: str) -> Flask:
+        others.append(_create(variables | changes))
+        return others[-1]
+
+    yield install
+    for other in others:
+        with other.app_context():
+            db.session.remove()
+            db.engine.dispose()
 
 
 @pytest.fixture
@@ -186,7 +217,7 @@ def _web(variables: dict[str, str], public_url: str, _app: Flask) -> Iterator[Pr
     web.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def _worker(variables: dict[str, str], _app: Flask) -> Iterator[Program]:
     worker = Program("flask", "--app", "wsgi", "worker", environment=variables)
     yield worker

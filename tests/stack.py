@@ -1,5 +1,5 @@
-"""What the tests run against: the stand-in for Stripe with its mailbox, gunicorn and the worker, all
-of them programs of their own on free ports of the loopback."""
+"""What the tests run against: the stand-in for Stripe with its mailbox, gunicorn and the worker,
+each a program of its own on a free port of the loopback."""
 
 import os
 import re

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from markupsafe import Markup
 from wtforms import EmailField, Field, HiddenField, SelectField, StringField
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.validators import DataRequired, Length, ValidationError
 
 from payflow import checkout, money
 from payflow.config import Settings
@@ -35,22 +35,22 @@ def _printable(form: FlaskForm, field: Field) -> None:
 
 
 class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without types
-    amount = StringField("Amount", [InputRequired("Enter the amount"), Length(max=30)])
-    currency = SelectField("Currency")
+    amount = StringField("Amount", [DataRequired("Enter the amount"), Length(max=30)])
+    currency = SelectField("Currency", validate_choice=False)
     description = StringField(
         "What is it for?",
-        [InputRequired("Say what the payment is for"), Length(max=200), _printable],
+        [DataRequired("Say what the payment is for"), Length(max=200), _printable],
         filters=[_trimmed],
     )
     reference = StringField("Your reference", [Length(max=100), _printable], filters=[_trimmed])
     name = StringField(
         "Your name",
-        [InputRequired("Enter your name"), Length(max=100), _printable],
+        [DataRequired("Enter your name"), Length(max=100), _printable],
         filters=[_trimmed],
     )
     email = EmailField(
         "E-mail for the receipt",
-        [InputRequired("Enter your e-mail address"), Length(max=254)],
+        [DataRequired("Enter your e-mail address"), Length(max=254)],
         filters=[_trimmed],
     )
     nonce = HiddenField()

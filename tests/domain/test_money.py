@@ -133,13 +133,13 @@ def test_what_is_no_number_of_the_locale_is_refused(typed, locale):
 
 @pytest.mark.parametrize("typed", ["0", "0.00", "-0", "-5", "-0.01"])
 def test_an_amount_that_is_not_above_zero_is_refused(typed):
-    with pytest.raises(AmountError, match="^Enter an amount greater than zero$"):
+    with pytest.raises(AmountError, match=r"^Enter an amount greater than zero$"):
         money.parse(typed, "usd")
 
 
 @pytest.mark.parametrize("typed", ["10.001", "10.009", "0.999", "0.001"])
 def test_more_decimals_than_the_currency_has_are_refused_and_not_rounded(typed):
-    with pytest.raises(AmountError, match="^USD amounts have at most two decimals$"):
+    with pytest.raises(AmountError, match=r"^USD amounts have at most two decimals$"):
         money.parse(typed, "usd")
 
 
@@ -154,7 +154,7 @@ def test_more_decimals_than_the_currency_has_are_refused_and_not_rounded(typed):
     ],
 )
 def test_an_amount_of_more_digits_than_any_method_takes_is_refused(typed, currency):
-    with pytest.raises(AmountError, match="^This amount is too large$"):
+    with pytest.raises(AmountError, match=r"^This amount is too large$"):
         money.parse(typed, currency)
 
 

@@ -2,16 +2,25 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
+import requests
 import stripe
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from payflow import clock
-from tests.stack import WEBHOOK_SECRET
+from payflow.db import db
+from sandbox.postgres import Postgres
+from tests.stack import WEBHOOK_SECRET, World
 
 FORM = {
     "amount": "12.50",
@@ -28,6 +37,13 @@ def hidden_fields(page: str) -> dict[str, str]:
     inputs = re.findall(r'<input[^>]*type="hidden"[^>]*>', page)
     pairs = (re.search(r'name="([^"]+)".*value="([^"]*)"', field) for field in inputs)
     return {pair[1]: pair[2] for pair in pairs if pair}
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """The stand-in delivers nothing by itself: these tests say when an event arrives."""
+    world.set(deliver=False)
+    return world
 
 
 @pytest.fixture
@@ -67,3 +83,74 @@ def deliver(client: FlaskClient) -> Callable[[Any], TestResponse]:
         return client.post("/webhooks/stripe", data=body, headers=sign(body))
 
     return post
+
+
+@pytest.fixture
+def completed(submit: Callable[..., TestResponse], world: World) -> Callable[..., dict[str, Any]]:
+    """Pay at Stripe, and answer the event that says so; changes to the form by keyword."""
+
+    def pay(**changes: str) -> dict[str, Any]:
+        assert world.pay(submit(**changes).location).status_code == 303
+        return world.events("checkout.session.completed")[0]
+
+    return pay
+
+
+def retold(event: dict[str, Any], kind: str | None = None, **changes: Any) -> dict[str, Any]:
+    """Another event about the same session, changed by keyword."""
+    other = deepcopy(event)
+    other["id"] = f"evt_{uuid4().hex[:24]}"
+    other["type"] = kind or event["type"]
+    other["data"]["object"] |= changes
+    return other
+
+
+@pytest.fixture
+def at_stripe(world: World) -> Callable[..., dict[str, Any]]:
+    """Ask the stand-in's API beside the application: a GET, or a POST such as "…/expire"."""
+
+    def ask(path: str, method: str = "GET") -> dict[str, Any]:
+        headers = {"Authorization": "Bearer sk_test_payflow_tests"}
+        answer = requests.request(method, f"{world.url}/v1/{path}", headers=headers, timeout=5)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    return ask
+
+
+# A statement's further lines are indented.
+LOGGED = re.compile(r"\[(\d+)\] LOG:  (?:statement|execute [^:]+): (.*(?:\n\t.*)*)")
+AROUND = re.compile(r"(?:BEGIN|COMMIT|ROLLBACK)\b")
+
+
+@pytest.fixture
+def statements(
+    app: Flask, postgres: Postgres
+) -> Iterator[Callable[[], AbstractContextManager[list[str]]]]:
+    """Count what the application asks of the database, by the server's own log: whatever way it
+    takes there, nothing goes past that. BEGIN and COMMIT are left out."""
+    processes = set()
+
+    def note_process(connection: Any, *_: object) -> None:
+        processes.add(str(connection.info.backend_pid))
+
+    @contextmanager
+    def counted() -> Iterator[list[str]]:
+        found: list[str] = []
+        with postgres.log.open() as log:
+            log.seek(0, 2)
+            yield found
+            logged = LOGGED.findall(log.read())
+        ours = [statement for process, statement in logged if process in processes]
+        found += [statement for statement in ours if not AROUND.match(statement)]
+
+    administer = psycopg.connect(postgres.url("payflow"), autocommit=True)
+    administer.execute("ALTER DATABASE payflow SET log_statement TO 'all'")
+    db.engine.dispose()  # the setting holds for new connections
+    event.listen(db.engine, "checkout", note_process)
+    yield counted
+    event.remove(db.engine, "checkout", note_process)
+    administer.execute("ALTER DATABASE payflow RESET log_statement")
+    administer.close()
+    db.engine.dispose()

@@ -53,7 +53,9 @@ def test_web_killed_between_the_rows_commit_and_stripes_answer(mortal_web, world
     assert answer.status_code == 303
 
     # The same question under the same key: Stripe has made one session, and it can be paid once.
-    first, *others = world.api_calls("/v1/checkout/sessions")
+    first, *others = (
+        call for call in world.api_calls("/v1/checkout/sessions") if call["status"] != 409
+    )
     assert first["idempotency_key"] == str(attempt_id)
     assert others
     assert all(call["idempotency_key"] == first["idempotency_key"] for call in others)

@@ -1,0 +1,180 @@
+"""When Stripe refuses, can't be reached, takes long, or a process dies while asking it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from importlib import import_module
+from uuid import UUID
+
+import pytest
+
+from payflow import gateway
+from tests.http.conftest import FORM, hidden_fields
+from tests.stack import free_port, until
+
+CREATE = "/v1/checkout/sessions"
+
+
+@pytest.fixture
+def cut_off(installed, client):
+    """Send a form, in the same browser, to an application that can't reach Stripe."""
+    app = installed(STRIPE_API_BASE=f"http://127.0.0.1:{free_port()}")
+
+    def post(form):
+        browser = app.test_client()
+        browser.set_cookie("payflow", client.get_cookie("payflow").value)
+        return browser.post("/checkout", data=form)
+
+    return post
+
+
+@pytest.fixture
+def send(client):
+    return lambda form, **changes: client.post("/checkout", data=form | changes)
+
+
+def test_a_refusal_of_stripes_is_shown_in_its_words(fill_in, send, rows, world):
+    answer = send(fill_in(amount="1000000.00"))
+    assert answer.status_code == 502
+    assert "Stripe did not accept this payment" in answer.text
+    assert "€999,999.99" in answer.text
+    assert "Nothing has been charged" in answer.text
+    assert 'value="1000000.00"' in answer.text
+    assert 'value="Invoice 2026-118"' in answer.text
+    assert rows("SELECT status FROM payments") == [("created",)]
+
+
+def test_a_refusal_that_is_our_own_fault_is_not_shown_in_stripes_words(
+    fill_in, send, world, pass_time
+):
+    pass_time(timedelta(hours=1))  # ahead of Stripe's, so that the session would live too long
+    answer = send(fill_in())
+    assert answer.status_code == 502
+    assert "This payment can’t be opened at the moment" in answer.text
+    assert "Nothing has been charged" in answer.text
+    assert "expires_at" not in answer.text
+    assert 'value="12.50"' in answer.text
+    assert [call["status"] for call in world.api_calls(CREATE)] == [400]
+
+
+def test_after_a_refusal_a_mended_form_is_accepted(client, fill_in, send, rows):
+    page = send(fill_in(amount="1000000.00")).text
+    answer = client.post("/checkout", data=FORM | hidden_fields(page))
+    assert answer.status_code == 303
+    assert rows("SELECT amount FROM payments WHERE status = 'open'") == [(1250,)]
+
+
+def test_after_a_refusal_the_same_form_is_asked_under_a_new_key(fill_in, send, rows, world):
+    """Stripe would answer the same again to the old one, however long ago the cause was mended."""
+    form = fill_in(amount="1000000.00")
+    assert [send(form).status_code, send(form).status_code] == [502, 502]
+    keys = [call["idempotency_key"] for call in world.api_calls(CREATE)]
+    assert len(keys) == len(set(keys)) == 2
+    assert rows("SELECT count(*) FROM payments") == [(1,)]
+
+
+def test_when_stripe_cannot_be_reached_the_page_says_so_and_keeps_the_input(
+    cut_off, fill_in, send, rows, world
+):
+    form = fill_in(reference="A-7")
+    answer = cut_off(form)
+    assert answer.status_code == 502
+    assert "Stripe can’t be reached at the moment" in answer.text
+    assert "Nothing has been charged" in answer.text
+    assert ">Try again</button>" in answer.text
+    for value in ("12.50", "Invoice 2026-118", "A-7", "A. Customer", "customer@example.com"):
+        assert f'value="{value}"' in answer.text
+    assert rows("SELECT status, session_id FROM payments, attempts") == [("created", None)]
+
+    later = send(FORM | {"reference": "A-7"} | hidden_fields(answer.text))
+    assert later.status_code == 303
+    assert later.location.startswith(f"{world.url}/c/pay/")
+    assert rows("SELECT status FROM payments") == [("open",)]
+    ((attempt_id,),) = rows("SELECT id FROM attempts")
+    (call,) = world.api_calls(CREATE)
+    assert UUID(call["idempotency_key"]) == attempt_id
+
+
+def test_a_change_while_stripe_cannot_be_reached_leaves_the_first_payment_as_it_is(
+    cut_off, fill_in, send, rows
+):
+    """Its session can't be closed, so that a second one could be paid beside it."""
+    form = fill_in()
+    first = send(form)
+    assert cut_off(form | {"amount": "20.00"}).status_code == 502
+    assert rows("SELECT amount, status, replaced_at FROM payments") == [(1250, "open", None)]
+    assert send(form).location == first.location
+
+
+def test_a_process_that_died_while_asking_is_taken_over_with_the_same_request(
+    cut_off, fill_in, send, rows, world, pass_time
+):
+    form = fill_in()
+    cut_off(form)
+    rows("UPDATE attempts SET asked_at = now() RETURNING 1")
+    ((attempt_id, parameters),) = rows("SELECT id, parameters FROM attempts")
+    pass_time(timedelta(seconds=gateway.LONGEST_CALL + 1))
+    assert send(form).status_code == 303
+    (call,) = world.api_calls(CREATE)
+    assert UUID(call["idempotency_key"]) == attempt_id
+    assert as_sent(parameters) == call["parameters"]
+    assert rows("SELECT count(*) FROM attempts") == [(1,)]
+
+
+def as_sent(value):
+    """A form-encoded request knows texts only."""
+    if isinstance(value, dict):
+        return {key: as_sent(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_sent(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_an_answer_that_was_lost_is_asked_for_again_and_is_the_same(fill_in, send, rows, world):
+    """The process dies between Stripe's answer and our commit."""
+    form = fill_in()
+    first = send(form)
+    rows(
+        """UPDATE attempts SET session_id = NULL, session_url = NULL, session_status = NULL,
+           session_payment_status = NULL, asked_at = NULL RETURNING 1"""
+    )
+    assert send(form).location == first.location
+    created, repeated = world.api_calls(CREATE)
+    assert created["idempotency_key"] == repeated["idempotency_key"]
+    assert created["parameters"] == repeated["parameters"]
+    assert repeated["replayed"] is True
+
+
+def test_a_key_that_stripe_may_have_forgotten_is_not_used_again(
+    cut_off, fill_in, send, rows, world
+):
+    form = fill_in()
+    cut_off(form)
+    ((forgotten,),) = rows(
+        "UPDATE attempts SET created_at = created_at - interval '23 hours 1 minute' RETURNING id"
+    )
+    assert send(form).status_code == 303
+    (call,) = world.api_calls(CREATE)
+    assert UUID(call["idempotency_key"]) != forgotten
+    assert rows("SELECT number, session_status FROM attempts ORDER BY number") == [
+        (1, None),
+        (2, "open"),
+    ]
+
+
+def test_while_stripe_takes_long_a_second_click_is_told_where_to_go_on(
+    fill_in, send, rows, world, monkeypatch
+):
+    # The clock again: the seconds that a customer waits.
+    monkeypatch.setattr(import_module("payflow.checkout"), "WAIT", 0.3)
+    world.set(api_delay_s=2)
+    form = fill_in()
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(send, form)
+        until(lambda: world.api_calls(CREATE))
+        second = send(form)
+        assert second.status_code == 503
+        assert "Your payment is still being opened" in second.text
+        ((payment_id,),) = rows("SELECT id FROM payments")
+        assert f'href="/payments/{payment_id}"' in second.text
+        assert first.result().status_code == 303
+    assert len(world.api_calls(CREATE)) == 1

@@ -1,0 +1,220 @@
+"""The page that shows a payment, and its fragment that is polled."""
+
+import re
+
+import pytest
+
+from payflow.web.payments import LATE
+from tests.http.conftest import retold
+
+UNPAID = {"status": "complete", "payment_status": "unpaid"}
+OVER = {"status": "expired", "payment_status": "unpaid"}
+NOBODYS = "7d0a2b4e-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def page_of(rows):
+    """The address of the payment's page."""
+
+    def address():
+        ((payment_id,),) = rows("SELECT id FROM payments")
+        return f"/payments/{payment_id}"
+
+    return address
+
+
+@pytest.fixture
+def payment(submit, completed, deliver):
+    """Bring a payment into a state."""
+
+    def bring_into(status, **form):
+        if status == "open":
+            submit(**form)
+            return
+        event = completed(**form)
+        told = {
+            "paid": [{}],
+            "processing": [UNPAID],
+            "failed": [UNPAID],
+            "expired": [OVER],
+            "review": [{"amount_total": 1}],
+        }[status]
+        kind = "checkout.session.async_payment_failed" if status == "failed" else None
+        for changes in told:
+            assert deliver(retold(event, kind, **changes)).status_code == 200
+
+    return bring_into
+
+
+def words_of(page):
+    """What a person reads: the page without its markup."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+WORDS = [
+    ("open", "?from=stripe", "Confirming your payment…", "Please don’t pay again"),
+    ("open", "?from=back", "Not paid yet", "No money was taken. You can go on where you stopped."),
+    ("open", "", "Not paid yet", "If you have just paid, wait a minute and look again."),
+    ("paid", "", "Payment received", "A receipt is on its way to c••@example.com"),
+    ("processing", "", "Payment on its way", "Your bank takes a few days to confirm it."),
+    ("review", "", "Payment received, being checked", "We’ll contact you at c••@example.com"),
+    ("failed", "", "This payment did not go through", "No money was taken. You can try again."),
+    ("expired", "", "This payment did not go through", "No money was taken. You can try again."),
+]
+
+
+@pytest.mark.parametrize("part", ["", "/status"])
+@pytest.mark.parametrize(("status", "query", "heading", "words"), WORDS)
+def test_every_state_has_words_of_its_own(
+    client, payment, page_of, status, query, heading, words, part
+):
+    payment(status)
+    answer = client.get(f"{page_of()}{part}{query}")
+    assert answer.status_code == 200
+    assert f"<h1>{heading}</h1>" in answer.text
+    assert words in words_of(answer.text)
+    assert answer.text.count(f'data-payment-status="{status}"') == 1
+
+
+def test_the_outermost_element_of_the_fragment_tells_the_state(client, payment, page_of):
+    payment("paid")
+    fragment = client.get(f"{page_of()}/status").text.strip()
+    assert re.match(r'<article [^>]*data-payment-status="paid"', fragment)
+    assert fragment.endswith("</article>")
+    assert "<html" not in fragment
+
+
+@pytest.mark.parametrize(
+    ("status", "query", "polls"),
+    [
+        ("open", "?from=stripe", True),
+        ("open", "?from=back", False),
+        ("open", "", False),
+        ("paid", "?from=stripe", False),
+        ("processing", "?from=stripe", False),
+        ("review", "?from=stripe", False),
+        ("failed", "?from=stripe", False),
+        ("expired", "?from=stripe", False),
+    ],
+)
+def test_only_a_page_that_waits_is_polled(client, payment, page_of, status, query, polls):
+    payment(status)
+    for part in ("", "/status"):
+        assert ("hx-trigger=" in client.get(f"{page_of()}{part}{query}").text) is polls
+
+
+def test_a_waiting_page_asks_for_its_fragment_and_counts(client, payment, page_of):
+    payment("open")
+    page = page_of()
+    shown = client.get(f"{page}?from=stripe").text
+    for count in (1, 2, 3):
+        assert 'hx-trigger="every 2s' in shown
+        assert 'hx-swap="outerHTML"' in shown
+        (asks_for,) = re.findall(r'hx-get="([^"]+)"', shown)
+        assert asks_for.replace("&amp;", "&") == f"{page}/status?from=stripe&polls={count}"
+        shown = client.get(asks_for.replace("&amp;", "&")).text
+
+
+def test_a_confirmation_that_is_late_says_not_to_pay_again_and_is_asked_for_less(
+    client, payment, page_of
+):
+    payment("open")
+    before = client.get(f"{page_of()}/status?from=stripe&polls={LATE - 1}").text
+    assert "Confirming your payment…" in before
+    late = client.get(f"{page_of()}/status?from=stripe&polls={LATE}").text
+    assert "Still waiting for the confirmation" in late
+    assert "Don’t pay again: we’ll e-mail you at c••@example.com." in words_of(late)
+    assert 'hx-trigger="every 10s' in late
+
+
+@pytest.mark.parametrize("polls", ["x", "", "1e9", "-5", "9" * 40])
+def test_a_count_that_is_none_breaks_nothing(client, payment, page_of, polls):
+    payment("open")
+    answer = client.get(f"{page_of()}/status?from=stripe&polls={polls}")
+    assert answer.status_code == 200
+
+
+def test_nothing_can_take_the_focus_while_the_page_is_polled(client, payment, page_of):
+    payment("open")
+    fragment = client.get(f"{page_of()}/status?from=stripe").text
+    assert not re.search(r"<(a|button|input|form|select)\b", fragment)
+
+
+def test_a_waiting_page_goes_on_without_javascript(client, payment, page_of):
+    payment("open")
+    page = client.get(f"{page_of()}?from=stripe").text
+    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in page
+    assert f'<a href="{page_of()}?from=stripe">Check again</a>' in page
+
+
+def test_a_receipt_tells_amount_purpose_reference_date_and_number(client, payment, page_of, rows):
+    payment("paid", amount="1,250.00", currency="USD", reference="A-7")
+    words = words_of(client.get(page_of()).text)
+    ((number, paid_at),) = rows("SELECT receipt_number, paid_at FROM payments")
+    for shown in ("$1,250.00", "Invoice 2026-118", "A-7", "Northlight Consulting", number):
+        assert shown in words
+    assert f"{paid_at:%-d %B %Y, %H:%M} UTC" in words
+    assert "Print receipt" in words
+
+
+@pytest.mark.parametrize("query", ["", "?from=stripe", "?from=back"])
+@pytest.mark.parametrize("status", ["open", "paid", "processing", "review", "failed"])
+def test_the_address_of_the_customer_is_masked(client, payment, page_of, status, query):
+    payment(status, email="someone.private@example.com", name="Private Person")
+    for part in ("", "/status"):
+        page = client.get(f"{page_of()}{part}{query}").text
+        assert "someone.private" not in page
+        assert "Private Person" not in page
+
+
+def test_what_was_typed_is_escaped(client, payment, page_of):
+    payment("paid", description="<script>alert(1)</script>", reference='"><img src=x>')
+    page = client.get(page_of()).text
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+# --- headers, and pages that are not there ---------------------------------------------------
+
+
+@pytest.mark.parametrize("part", ["", "/status"])
+def test_a_payments_page_is_for_nobody_elses_eyes(client, payment, page_of, part):
+    payment("paid")
+    headers = client.get(page_of() + part).headers
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    policy = headers["Content-Security-Policy"].split("; ")
+    assert {"default-src 'none'", "script-src 'self'", "style-src 'self'"} <= set(policy)
+    assert {"base-uri 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+def test_a_payments_page_is_in_no_search_engine(client, payment, page_of):
+    payment("paid")
+    assert '<meta name="robots" content="noindex">' in client.get(page_of()).text
+
+
+@pytest.mark.parametrize("query", ["", "?from=stripe"])
+def test_no_page_of_ours_has_a_script_or_style_in_it(client, payment, page_of, query):
+    payment("open")
+    page = client.get(page_of() + query).text
+    assert not re.search(r"<script(?![^>]*\bsrc=)", page)
+    assert "<style" not in page
+    assert not re.search(r"\bon\w+=", page)
+    assert 'style="' not in page
+
+
+@pytest.mark.parametrize("part", ["", "/status"])
+@pytest.mark.parametrize("name", [NOBODYS, "7", "nope", "cs_test_1", "%00", "0" * 36])
+def test_a_payment_that_is_not_there_is_a_plain_404(client, name, part):
+    answer = client.get(f"/payments/{name}{part}")
+    assert answer.status_code == 404
+    assert "This page does not exist" in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_host_that_is_not_ours_is_not_answered(client, payment, page_of):
+    payment("paid")
+    assert client.get(page_of(), headers={"Host": "evil.example"}).status_code == 400

@@ -1,0 +1,191 @@
+"""When an event can't be handled: it is kept, and handled again by Stripe's retry or our own."""
+
+import json
+import time
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from payflow import clock, events, queue
+from payflow.db import db
+from tests.http.conftest import retold
+
+KEPT = "SELECT id, handled_at, outcome, tries, error FROM stripe_events"
+LETTERS = "SELECT kind FROM emails ORDER BY kind"
+
+
+@pytest.fixture
+def fault(app, postgres):
+    """Let the database refuse what attempts are told, until mended."""
+
+    def administer(statements):
+        with psycopg.connect(postgres.url("payflow"), autocommit=True) as connection:
+            connection.execute(statements)
+
+    def mend():
+        administer("DROP FUNCTION IF EXISTS refuse() CASCADE")
+
+    administer(
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN RAISE 'the disk is full'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION refuse()"""
+    )
+    yield mend
+    mend()
+
+
+@pytest.fixture
+def broken(request, completed):
+    """An event that was paid for before the fault came."""
+    event = completed()
+    return event, request.getfixturevalue("fault")
+
+
+def test_an_event_that_cannot_be_handled_is_kept_and_asked_for_again(broken, deliver, rows):
+    event, _ = broken
+    answer = deliver(event)
+    assert answer.status_code == 500
+    ((event_id, handled_at, outcome, tries, error),) = rows(KEPT)
+    assert (event_id, handled_at, outcome, tries) == (event["id"], None, None, 1)
+    assert "the disk is full" in error
+    assert rows("SELECT payload FROM stripe_events") == [(event,)]
+    assert rows("SELECT next_try_at - received_at FROM stripe_events")[0][0] >= timedelta(
+        seconds=29
+    )
+
+
+def test_nothing_else_of_a_handling_that_failed_is_left(broken, deliver, rows):
+    event, _ = broken
+    deliver(event)
+    assert rows("SELECT status, paid_at FROM payments") == [("open", None)]
+    assert rows("SELECT count(*) FROM emails") == [(0,)]
+    assert rows("SELECT count(*) FROM procrastinate_jobs") == [(0,)]
+    assert rows("SELECT count(*) FROM timeline_entries WHERE source ~ '^event'") == [(0,)]
+
+
+def test_the_error_is_not_told_to_whoever_delivered(broken, deliver):
+    event, _ = broken
+    assert "disk" not in deliver(event).text
+
+
+def test_our_own_later_try_makes_the_payment_paid_with_one_receipt(
+    broken, deliver, rows, pass_time
+):
+    event, mend = broken
+    deliver(event)
+    mend()
+    assert events.handle_again() == 0  # its time has not come
+    pass_time(timedelta(seconds=31))
+    assert events.handle_again() == 1
+    assert rows("SELECT status FROM payments") == [("paid",)]
+    assert rows(LETTERS) == [("owner_paid",), ("receipt",)]
+    ((_, handled_at, outcome, tries, error),) = rows(KEPT)
+    assert handled_at is not None
+    assert (outcome, tries, error) == ("recorded", 2, None)
+    pass_time(timedelta(days=1))
+    assert events.handle_again() == 0
+    assert rows("SELECT count(*) FROM emails") == [(2,)]
+
+
+def test_stripes_own_retry_makes_the_payment_paid_with_one_receipt(
+    broken, deliver, rows, pass_time
+):
+    event, mend = broken
+    deliver(event)
+    mend()
+    assert deliver(event).status_code == 200
+    assert rows("SELECT status FROM payments") == [("paid",)]
+    assert rows("SELECT outcome, error, tries FROM stripe_events") == [("recorded", None, 2)]
+    assert deliver(event).status_code == 200
+    pass_time(timedelta(days=1))
+    assert events.handle_again() == 0
+    assert rows(LETTERS) == [("owner_paid",), ("receipt",)]
+
+
+def test_the_pause_doubles_from_half_a_minute_to_an_hour(broken, deliver, rows, pass_time):
+    event, _ = broken
+    deliver(event)
+    pauses = []
+    for _ in range(9):
+        ((next_try, tries),) = rows("SELECT next_try_at, tries FROM stripe_events")
+        pass_time(next_try - clock.now() + timedelta(seconds=1))
+        before = clock.now()
+        assert events.handle_again() == 0
+        ((next_try, again),) = rows("SELECT next_try_at, tries FROM stripe_events")
+        assert again == tries + 1
+        pauses.append(round((next_try - before).total_seconds()))
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+def test_the_periodic_job_handles_what_was_kept(broken, deliver, rows, mailbox, work, pass_time):
+    event, mend = broken
+    deliver(event)
+    mend()
+    pass_time(timedelta(seconds=31))
+    queue.defer(queue.Deferred("handle_events_again", {"timestamp": int(time.time())}))
+    db.session.commit()
+    work()
+    assert rows("SELECT status FROM payments") == [("paid",)]
+
+
+def test_one_event_that_fails_keeps_no_other_from_being_handled(
+    completed, deliver, rows, pass_time
+):
+    bad = retold(completed(), amount_total=None)
+    good = completed()
+    assert deliver(bad).status_code == 500
+    pass_time(timedelta(seconds=1))
+    rows(
+        """INSERT INTO stripe_events (id, type, payload, received_at, error, tries, next_try_at)
+        SELECT %s, type, %s::json, received_at, error, 1, next_try_at + interval '1 s'
+        FROM stripe_events RETURNING 1""",
+        good["id"],
+        json.dumps(good),
+    )
+    pass_time(timedelta(minutes=1))
+    assert events.handle_again() == 1
+    assert rows("SELECT id FROM stripe_events WHERE handled_at IS NULL") == [(bad["id"],)]
+    assert rows("SELECT status FROM payments ORDER BY created_at") == [("open",), ("paid",)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"amount_total": None}, "Unreadable: Checkout Session with amount_total None 'eur'"),
+        ({"status": "closed"}, "Unreadable: Checkout Session with status 'closed'"),
+        ({"id": None}, "Unreadable: Checkout Session with id None"),
+    ],
+)
+def test_a_session_that_cannot_be_read_is_kept_with_what_it_lacks(
+    completed, deliver, rows, changes, error
+):
+    event = retold(completed(), **changes)
+    assert deliver(event).status_code == 500
+    assert rows("SELECT error, handled_at FROM stripe_events") == [(error, None)]
+    assert rows("SELECT status FROM payments") == [("open",)]
+
+
+def test_an_event_without_its_time_is_kept(completed, deliver, rows):
+    event = completed()
+    del event["created"]
+    assert deliver(event).status_code == 500
+    assert rows("SELECT handled_at FROM stripe_events") == [(None,)]
+
+
+def test_a_test_event_kept_before_the_key_became_a_live_one_stops_no_other(
+    completed, deliver, rows, pass_time, installed
+):
+    """Whoever goes live has the test mode's events behind; they must not block the live ones."""
+    deliver(retold(completed(), amount_total=None) | {"livemode": False})
+    event = retold(completed(), amount_total=None)
+    deliver(event)
+    live = installed(
+        STRIPE_SECRET_KEY="sk_live_payflow_tests",
+        STRIPE_API_BASE="",
+        PUBLIC_URL="https://pay.northlight.example",
+    )
+    pass_time(timedelta(minutes=1))
+    with live.app_context():
+        assert events.handle_again() == 0
+    assert rows("SELECT count(*) FROM stripe_events WHERE handled_at IS NULL") == [(2,)]
