@@ -8,7 +8,7 @@ under the same idempotency key, hence the same Checkout Session.
 import logging
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -19,7 +19,6 @@ from payflow import clock, gateway, payments, reconcile
 from payflow.db import db
 from payflow.models import Attempt, Payment
 from payflow.payments import Details
-from payflow.status import PAYABLE
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +28,12 @@ KEY_LIFETIME = timedelta(hours=23)
 CLAIM_LIFETIME = timedelta(seconds=gateway.LONGEST_CALL)
 # Seconds that a second request waits for the first one's session, and between two looks.
 WAIT, LOOK_EVERY = 10, 0.2
+# How often one request is overtaken by others that send the same form with other content.
+RIVALS = 5
 
 
 class StillOpening(Exception):
-    """Another request is asking Stripe for this payment's session."""
+    """Another request is asking Stripe for it; the argument is the payment's id, if known."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,20 @@ def start(details: Details, form_key: bytes) -> Destination:
     The same form with the same content comes to the same payment. With other content it makes a
     new payment, once the session of the one before can't be paid any more or is known to be over.
     """
-    payment = payments.of_form(form_key)
-    while payment is None or not _is_same(payment, details):
-        if payment is not None:
+    for _ in range(RIVALS):
+        payment = payments.of_form(form_key)
+        if payment is not None and not _is_same(payment, details):
             _put_aside(payment)
-        payment = _open(details, form_key) or payments.of_form(form_key)
-    return proceed(payment.id)
+            payment = None
+        payment = payment or _open(details, form_key)
+        if payment is not None:
+            return proceed(payment.id)
+    raise StillOpening
 
 
 def proceed(payment_id: UUID) -> Destination:
     """To Stripe's page where the payment can still be paid, with a new attempt if it takes one."""
-    if payments.status_of(payment_id) not in PAYABLE:
+    if not payments.can_be_paid(payments.get(payment_id)):
         return Destination(payment_id, None)
     attempt = payments.current_attempt(payment_id)
     if attempt.session_id and not _is_payable(attempt):
@@ -79,7 +83,7 @@ def _put_aside(payment: Payment) -> None:
     """Make room for a new payment from the same form."""
     attempt = payments.current_attempt(payment.id)
     db.session.commit()
-    if attempt.session_id and _is_payable(attempt):
+    if attempt.session_status == "open":
         reconcile.close(attempt)
     payments.lock(payment.id).replaced_at = clock.now()
     db.session.commit()
@@ -122,29 +126,47 @@ def _next_attempt(attempt: Attempt) -> Attempt:
     payment = payments.lock(attempt.payment_id)
     current = payments.current_attempt(payment.id)
     if current.id == attempt.id:
-        current.superseded_at = clock.now()
-        db.session.flush()
-        current = payments.add_attempt(payment, attempt.number + 1)
+        current = _supersede(payment, current)
     db.session.commit()
     return current
 
 
+def _supersede(payment: Payment, attempt: Attempt) -> Attempt:
+    attempt.superseded_at = clock.now()
+    db.session.flush()
+    return payments.add_attempt(payment, attempt.number + 1)
+
+
 def _ask_for_session(attempt: Attempt) -> Attempt:
     """Ask Stripe for the attempt's session, or wait for the request that is asking already."""
-    if not _claim(attempt):
+    claimed_at = _claim(attempt)
+    if claimed_at is None:
         return _wait_for_session(attempt)
     try:
         answer = gateway.create_session(attempt.parameters, idempotency_key=str(attempt.id))
     except gateway.GatewayError as error:
-        _release(attempt, refused=error.refused)
+        _release(attempt, claimed_at, refused=error.refused)
         raise
     payments.record_session(attempt.payment_id, attempt.id, answer.object, answer.at, "checkout")
     db.session.commit()
-    return payments.current_attempt(attempt.payment_id)
+    return _close_if_replaced(attempt.payment_id)
 
 
-def _claim(attempt: Attempt) -> bool:
-    """Claim the attempt for this request; a claim lapses, since its holder may have died."""
+def _close_if_replaced(payment_id: UUID) -> Attempt:
+    """The attempt that stands now; closed, if the form was sent with other content meanwhile."""
+    attempt, payment = payments.current_attempt(payment_id), payments.get(payment_id)
+    db.session.commit()
+    if payment.replaced_at is None or attempt.session_status != "open":
+        return attempt
+    reconcile.close(attempt)
+    return payments.current_attempt(payment_id)
+
+
+def _claim(attempt: Attempt) -> datetime | None:
+    """Claim the attempt for this request: the claim's time, or None if another's holds.
+
+    A claim lapses, since its holder may have died.
+    """
     now = clock.now()
     claimed = db.session.execute(
         update(Attempt)
@@ -158,19 +180,21 @@ def _claim(attempt: Attempt) -> bool:
         .returning(Attempt.id)
     ).one_or_none()
     db.session.commit()
-    return claimed is not None
+    return now if claimed else None
 
 
-def _release(attempt: Attempt, *, refused: bool) -> None:
-    """Let the customer's next try go on at once.
+def _release(attempt: Attempt, claimed_at: datetime, *, refused: bool) -> None:
+    """Let the customer's next try go on at once, unless the claim has passed to somebody else.
 
     After a definite refusal it needs a new key, since Stripe would answer the same again; a session
     made all the same is harmless, since nobody was given its address.
     """
-    attempt = payments.current_attempt(attempt.payment_id)
-    attempt.asked_at = None
-    if refused:
-        _next_attempt(attempt)
+    payment = payments.lock(attempt.payment_id)
+    current = payments.current_attempt(payment.id)
+    if current.id == attempt.id and not current.session_id and current.asked_at == claimed_at:
+        current.asked_at = None
+        if refused:
+            _supersede(payment, current)
     db.session.commit()
 
 

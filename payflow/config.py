@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         renders = values.get("render_external_url")
         return {"public_url": renders, **values} if renders else values
 
+    @field_validator("*")
+    @classmethod
+    def _one_line(cls, value: Any) -> Any:
+        if isinstance(value, str) and re.search(r"[\x00-\x1f\x7f]", value):
+            raise ValueError("must be one line, without control characters")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _use_psycopg(cls, url: str) -> str:
@@ -174,7 +181,7 @@ class Settings(BaseSettings):
     @field_validator("mail_default_sender", "alert_email", "support_email")
     @classmethod
     def _address(cls, value: str) -> str:
-        if value and ("@" not in parseaddr(value)[1] or re.search(r"[\x00-\x1f]", value)):
+        if value and "@" not in parseaddr(value)[1]:
             raise ValueError("must be one e-mail address, like Northlight <billing@example.com>")
         return value
 

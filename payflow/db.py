@@ -54,4 +54,6 @@ def engine_options() -> dict[str, Any]:
         "pool_size": 8,
         "max_overflow": 8,
         "pool_recycle": 300,
+        # What customers typed stays out of logs and stored errors.
+        "hide_parameters": True,
     }

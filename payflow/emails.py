@@ -10,14 +10,13 @@ import smtplib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
 import css_inline
 from flask import current_app, render_template
 from flask_mail import Connection, Mail, Message
-from sqlalchemy import Table, update
+from sqlalchemy import Table, case, literal, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from payflow import clock, queue
@@ -30,7 +29,8 @@ log = logging.getLogger(__name__)
 TASK = "deliver_email"
 # Seconds: for the connection and each command of SMTP.
 SMTP_TIMEOUT = 20
-GIVE_UP_AFTER = timedelta(hours=24)
+# 5 s after the first, doubling to an hour (jobs.Backoff): 24 h in all.
+TRIES = 33
 
 EMAILS = cast(Table, Email.__table__)
 QUEUE = upsert(EMAILS).on_conflict_do_nothing().returning(EMAILS.c.id)
@@ -89,16 +89,15 @@ def deliver(email_id: int) -> None:
         log.info("email %s: nothing to deliver", email_id)
         return
     recipient, message = email.recipient, compose(email)
-    give_up = clock.now() - email.created_at > GIVE_UP_AFTER
     db.session.rollback()
     try:
         with SmtpConnection(mail) as connection:
             connection.send(message)
     except smtplib.SMTPRecipientsRefused as error:
         reason = _words(error.recipients[next(iter(error.recipients))])
-        _note_failure(email_id, reason, final=give_up or _is_final(error))
+        note_failure(email_id, reason, final=_is_final(error))
     except (smtplib.SMTPException, OSError) as error:
-        _note_failure(email_id, f"{type(error).__name__}: {error}", final=give_up)
+        note_failure(email_id, f"{type(error).__name__}: {error}")
     else:
         _note_sent(email_id, recipient)
 
@@ -172,15 +171,20 @@ def _note_sent(email_id: int, recipient: str) -> None:
     log.info("email %s sent to %s", email_id, recipient)
 
 
-def _note_failure(email_id: int, reason: str, *, final: bool) -> None:
-    _settle(email_id, state="failed" if final else "queued", last_error=reason)
-    log.warning("email %s not sent%s: %s", email_id, ", given up" if final else "", reason)
-    if not final:
+def note_failure(email_id: int, reason: str, *, final: bool = False) -> None:
+    """Note why a letter did not leave. Raises Undelivered, unless it was final or the last try."""
+    last = case((literal(final) | (Email.attempts + 1 >= TRIES), "failed"), else_="queued")
+    state = _settle(email_id, state=last, last_error=reason)
+    log.warning("email %s not sent, now %s: %s", email_id, state, reason)
+    if state == "queued":
         raise Undelivered(reason)
 
 
-def _settle(email_id: int, **values: object) -> None:
-    """Note the outcome of a try on the row, and an end of it on the payment's timeline."""
+def _settle(email_id: int, **values: object) -> str | None:
+    """Note the outcome of a try on the row, and an end of it on the payment's timeline.
+
+    Answers the state it came to; None if somebody else had settled it.
+    """
     statement = (
         update(Email)
         .where(Email.id == email_id, Email.state == "queued")
@@ -193,3 +197,4 @@ def _settle(email_id: int, **values: object) -> None:
         entry |= {"happened": row.state, "source": "mail server"}
         db.session.execute(upsert(TimelineEntry).values(entry).on_conflict_do_nothing())
     db.session.commit()
+    return row.state if row else None

@@ -34,7 +34,9 @@ def _csrf_error(error: CSRFError) -> ResponseReturnValue:
 
 
 def _still_opening(error: StillOpening) -> ResponseReturnValue:
-    return render_template("errors/still_opening.html", payment_id=error.args[0]), 503
+    return render_template(
+        "errors/still_opening.html", payment_id=next(iter(error.args), None)
+    ), 503
 
 
 def _gateway_error(error: GatewayError) -> ResponseReturnValue:

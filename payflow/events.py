@@ -18,7 +18,7 @@ from sqlalchemy import JSON, Interval, Table, Text, bindparam, func, literal, se
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from payflow import clock, payments
+from payflow import clock, gateway, payments
 from payflow.db import AnyRow, db
 from payflow.facts import ATTEMPT_KEY, PAYMENT_KEY
 from payflow.models import Payment, StripeEvent
@@ -91,7 +91,7 @@ def receive(event: Mapping[str, Any], body: str) -> None:
 
     Raises WrongMode with nothing stored, and NotHandled once the event is kept for another try.
     """
-    if event.get("livemode", _livemode()) != _livemode():
+    if event.get("livemode") is (not _livemode()):
         raise WrongMode(f"event {event['id']} has livemode {event['livemode']}")
     try:
         handle(event, body)
@@ -117,16 +117,19 @@ def handle(event: Mapping[str, Any], body: str) -> None:
     elif inserted.payment_id is None:
         _mark_unmatched(event, mark)
     else:
-        handler(event, mark)
+        try:
+            handler(event, mark)
+        except payments.UnknownPayment:
+            _mark_unmatched(event, mark)
 
 
 def handle_again(limit: int = 100) -> int:
     """Try the unhandled events whose time has come, oldest first; answer how many were handled."""
-    return sum(_handled_again(row.id, row.payload) for row in _due(limit))
+    return sum(_handled_again(row.id, row.body) for row in _due(limit))
 
 
-def _handled_again(event_id: str, event: Mapping[str, Any]) -> bool:
-    body = json.dumps(event)
+def _handled_again(event_id: str, body: str) -> bool:
+    event = json.loads(body)
     try:
         receive(event, body)
     except NotHandled:
@@ -140,7 +143,7 @@ def _handled_again(event_id: str, event: Mapping[str, Any]) -> bool:
 
 def _due(limit: int) -> Sequence[Any]:
     due = db.session.execute(
-        select(EVENTS.c.id, EVENTS.c.payload)
+        select(EVENTS.c.id, sql_cast(EVENTS.c.payload, Text).label("body"))
         .where(EVENTS.c.next_try_at <= clock.now())
         .order_by(EVENTS.c.next_try_at)
         .limit(limit)
@@ -175,7 +178,7 @@ def _insert(
 
 
 def _mark_unmatched(event: Mapping[str, Any], mark: Mark) -> None:
-    log.error("event %s names payment %s, which is not here", event["id"], mark.payment_id)
+    log.error("event %s names %s, which is not here", event["id"], mark)
     db.session.execute(update(EVENTS).where(EVENTS.c.id == event["id"]).values(outcome="unmatched"))
 
 
@@ -203,6 +206,6 @@ def _keep_unhandled(event: Mapping[str, Any], body: str, error: Exception) -> No
 def _identity(event: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": event["id"],
-        "type": str(event.get("type", "")),
+        "type": event["type"] if gateway.is_word(event.get("type")) else "",
         "received_at": clock.now(),
     }

@@ -4,6 +4,7 @@ A call raises GatewayError and nothing else. No transaction or lock may be open 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,12 @@ from payflow.db import db
 
 # The version of the newest published schema that the checks can hold us against.
 API_VERSION = "2026-05-27.dahlia"
-# Seconds per try. With two retries a call ends well within gunicorn's time-out (60 s).
-TIMEOUT = 10
+# Seconds, for the connection and again for the answer of each try.
+TIMEOUT = 8
 NETWORK_RETRIES = 2
-# Seconds: nobody waits longer for Stripe than this, retries and their pauses included.
-LONGEST_CALL = 40
+# Seconds: about the longest that a call takes, retries and their pauses included; less than
+# gunicorn's time-out (60 s).
+LONGEST_CALL = 55
 TOLERANCE = timedelta(seconds=300)
 CUSTOMERS_MATTER = ("amount_too_small", "amount_too_large", "email_invalid")
 
@@ -116,12 +118,22 @@ def verify_event(body: bytes, header: str | None) -> dict[str, Any]:
     """
     verify_signature(body, header or "", current_app.config["PAYFLOW"].stripe_webhook_secret)
     try:
-        event = json.loads(body)
-    except ValueError:
-        raise NotAnEvent("the body is not JSON") from None
-    if not isinstance(event, dict) or not event.get("id") or not isinstance(event["id"], str):
+        event = json.loads(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise NotAnEvent(f"the body is not JSON: {error}") from None
+    if not isinstance(event, dict) or not is_word(event.get("id")):
         raise NotAnEvent("the body has no event id")
     return event
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and the infinities are Python's, not JSON's; Postgres could not keep them."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def is_word(value: Any) -> bool:
+    """Whether it can be an id or a type: what Postgres could not keep is neither."""
+    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,255}", value) is not None
 
 
 def verify_signature(

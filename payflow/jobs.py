@@ -4,6 +4,7 @@ Each runs in a thread, with an application context and hence a database session 
 """
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 
 from payflow import emails, events, queue
+from payflow.db import db
+
+log = logging.getLogger(__name__)
 
 # Seconds between a worker's signs of life, and without one after which its jobs are taken over.
 HEARTBEAT, STALLED_AFTER = 5, 15
@@ -20,11 +24,9 @@ CONCURRENCY = 4
 
 
 class Backoff(BaseRetryStrategy):
-    """Retries a letter after 5 s, doubling up to an hour; emails.deliver knows when to give up."""
+    """Retries a letter after 5 s, doubling up to an hour; emails.py knows when to give up."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        if not isinstance(exception, emails.Undelivered):
-            return RetryDecision(retry_in={"minutes": 10})
         return RetryDecision(retry_in={"seconds": min(5 * 2**job.attempts, 3600)})
 
 
@@ -47,7 +49,15 @@ def _flask_app() -> Flask:
 @queue.app.task(name=emails.TASK, retry=Backoff())
 @_in_context
 def deliver_email(email_id: int) -> None:
-    emails.deliver(email_id)
+    try:
+        emails.deliver(email_id)
+    except emails.Undelivered:
+        raise
+    # A fault of ours, such as in a template: noted where people look for the letter, and logged.
+    except Exception as error:
+        log.exception("email %s could not be sent", email_id)
+        db.session.rollback()
+        emails.note_failure(email_id, f"{type(error).__name__}: {error}")
 
 
 @queue.app.periodic(cron="* * * * * */30")

@@ -21,7 +21,7 @@ from payflow.config import Settings
 from payflow.db import AnyRow, db
 from payflow.facts import Asked, SessionFacts, merge, metadata, read_session
 from payflow.models import Attempt, Payment, TimelineEntry
-from payflow.status import payment_status
+from payflow.status import PAYABLE, payment_status
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +139,22 @@ def of_form(form_key: bytes) -> Payment | None:
     )
 
 
-def status_of(payment_id: UUID) -> str:
-    """A payment's status, read anew."""
-    return db.session.execute(select(Payment.status).where(Payment.id == payment_id)).scalar_one()
+def get(payment_id: UUID) -> Payment:
+    """The payment, read anew."""
+    return db.session.get_one(Payment, payment_id, populate_existing=True)
+
+
+def can_be_paid(payment: Payment | AnyRow) -> bool:
+    """Whether the customer may go (back) to Stripe's page.
+
+    Not if the form was sent again with other content, and not for a test payment under a live key.
+    """
+    settings: Settings = current_app.config["PAYFLOW"]
+    return (
+        payment.status in PAYABLE
+        and payment.replaced_at is None
+        and payment.livemode == settings.livemode
+    )
 
 
 def current_attempt(payment_id: UUID) -> Attempt:
@@ -214,6 +227,7 @@ LOCK = (
         PAYMENTS.c.livemode,
         PAYMENTS.c.email,
         PAYMENTS.c.status,
+        PAYMENTS.c.paid_at,
     )
     .where(PAYMENTS.c.id == bindparam("payment_id"))
     .with_for_update(key_share=True)
@@ -274,12 +288,13 @@ def _store_status(
 ) -> None:
     """Derive the status anew and store it; a change of it is noted and calls for letters."""
     status = payment_status(sessions)
-    happened = {news.session_id: f"session {news.status}, {news.payment_status}"}
-    if status != payment.status:
-        paid_at = min((s.paid_at for s in sessions if s and s.paid_at), default=None)
+    paid_at = min((s.paid_at for s in sessions if s and s.paid_at), default=None)
+    if (status, paid_at) != (payment.status, payment.paid_at):
         db.session.execute(
             STORE_STATUS, {"payment_id": payment.id, "status": status, "paid_at": paid_at}
         )
+    happened = {news.session_id: f"session {news.status}, {news.payment_status}"}
+    if status != payment.status:
         happened["payment"] = status
         log.info(
             "payment %s: %s → %s by %s", payment.receipt_number, payment.status, status, source

@@ -13,9 +13,10 @@ log = logging.getLogger(__name__)
 
 
 def close(attempt: Attempt) -> None:
-    """See to it that an attempt can't be paid any more, or learn that it was. Raises GatewayError.
+    """See to it that an attempt can't be paid any more, or learn that it was.
 
     Stripe refuses to expire a session that is no longer open: then it is asked what became of it.
+    Raises GatewayError, also where the session is found to be open still.
     """
     assert attempt.session_id
     try:
@@ -25,6 +26,8 @@ def close(attempt: Attempt) -> None:
             raise
         log.info("session %s not expired: %s", attempt.session_id, error)
         answer = gateway.retrieve_session(attempt.session_id)
+        if answer.object["status"] == "open":
+            raise
     _record(attempt, answer, "expiry")
 
 

@@ -30,6 +30,11 @@ def main(folder: Path, exactly_this_python: bool) -> int:
             version = None
         if version is not None and is_ready(folder, version):
             return 0
+        if folder.is_symlink():
+            say(
+                f"{folder.name} is a link, and remaking it would empty what it leads to: remove it."
+            )
+            return 1
         return make(folder, keep=version is not None and is_sound(folder))
 
 

@@ -1,6 +1,7 @@
 """The payment form: prefilled by the URL, checked, and on to Stripe's page."""
 
 import secrets
+import unicodedata
 from hashlib import sha256
 
 from email_validator import EmailNotValidError, validate_email
@@ -29,9 +30,12 @@ def _trimmed(value: str | None) -> str | None:
 
 
 def _printable(form: FlaskForm, field: Field) -> None:
-    """Refuse control characters, which neither Postgres nor a mail's header could carry."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in field.data or ""):
+    """Refuse what no page or letter could show: control characters, line ends, mere marks."""
+    kinds = {unicodedata.category(character) for character in field.data or ""}
+    if kinds & {"Cc", "Cs", "Zl", "Zp"}:
         raise ValidationError("Remove the control characters from this field")
+    if kinds and kinds <= {"Cf", "Zs"}:
+        raise ValidationError("Write something that can be read")
 
 
 class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without types

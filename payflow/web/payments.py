@@ -13,6 +13,7 @@ from sqlalchemy import Table, bindparam, select
 from payflow import checkout
 from payflow.db import AnyRow, db, without_transaction
 from payflow.models import Payment
+from payflow.payments import can_be_paid
 
 bp = Blueprint("payments", __name__, url_prefix="/payments/<uuid:payment_id>")
 
@@ -27,6 +28,8 @@ SHOWN = select(
     PAYMENTS.c.reference,
     PAYMENTS.c.email,
     PAYMENTS.c.paid_at,
+    PAYMENTS.c.replaced_at,
+    PAYMENTS.c.livemode,
 ).where(PAYMENTS.c.id == bindparam("payment_id"))
 
 # Polls after which the customer is told that it takes longer, and asked for less often.
@@ -65,6 +68,7 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         waits=waits,
         late=late,
         came_back=origin == "back",
+        can_be_paid=can_be_paid(payment),
         poll_every=LATE_POLL_EVERY if late else POLL_EVERY,
         next_poll=f"{url_for('.status', payment_id=payment_id)}?from=stripe&polls={polls + 1}",
     )

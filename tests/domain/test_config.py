@@ -181,6 +181,7 @@ BARE_ORIGIN = "must be an address without a path, like https://pay.example.com."
 KEY = "must be a secret or restricted key: sk_test_…, rk_test_… or the live one."
 ENDPOINT_SECRET = "must be the signing secret of the webhook endpoint: whsec_…."
 ADDRESS = "must be one e-mail address, like Northlight <billing@example.com>."
+ONE_LINE = "must be one line, without control characters."
 CODES = "must be currency codes separated by commas, like USD,EUR."
 LIMITS = "must be amounts by currency, like eur:5,jpy:500."
 
@@ -206,7 +207,8 @@ LIMITS = "must be amounts by currency, like eur:5,jpy:500."
         ("STRIPE_WEBHOOK_SECRET", "whsec_payflow_tests,other", ENDPOINT_SECRET),
         ("STRIPE_WEBHOOK_SECRET", ",", ENDPOINT_SECRET),
         ("MAIL_DEFAULT_SENDER", "Northlight Consulting", ADDRESS),
-        ("MAIL_DEFAULT_SENDER", "billing@northlight.example\nBcc: x@example.com", ADDRESS),
+        ("MAIL_DEFAULT_SENDER", "billing@northlight.example\nBcc: x@example.com", ONE_LINE),
+        ("BUSINESS_NAME", "Northlight\nConsulting", ONE_LINE),
         ("ALERT_EMAIL", "owner", ADDRESS),
         ("SUPPORT_EMAIL", "help desk", ADDRESS),
         ("CURRENCIES", "dollars", CODES),

@@ -1,6 +1,7 @@
 """The same form sent again: by a double click, by going back, with other content, after paying."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 
 import pytest
@@ -167,3 +168,41 @@ def test_the_form_of_another_browser_is_another_payment(app, fill_in, send, rows
 def token_of(browser):
     page = browser.get("/").text
     return page.split('name="csrf_token"', 1)[1].split('value="', 1)[1].split('"', 1)[0]
+
+
+def test_a_payment_that_was_replaced_cannot_be_opened_again(client, fill_in, send, rows, world):
+    form = fill_in()
+    send(form)
+    ((replaced,),) = rows("SELECT id FROM payments")
+    send(form, amount="20.00")
+    page = client.get(f"/payments/{replaced}").text
+    assert "You have changed this payment" in page
+    assert "/retry" not in page
+
+    calls = len(world.api_calls(CREATE))
+    answer = client.post(f"/payments/{replaced}/retry", data={"csrf_token": form["csrf_token"]})
+    assert answer.location == f"/payments/{replaced}"
+    assert len(world.api_calls(CREATE)) == calls
+
+
+def test_changed_content_closes_a_session_that_is_just_being_made(
+    fill_in, send_at_once, world, rows
+):
+    """Whichever of the two comes first, one session stays open: the current payment's."""
+    form = fill_in()
+    world.set(api_delay_s=0.5)
+    send_at_once(form, form | {"amount": "20.00"})
+    sessions = """SELECT replaced_at IS NULL, session_status FROM attempts
+                  JOIN payments ON payments.id = payment_id ORDER BY replaced_at NULLS FIRST"""
+    assert rows(sessions) == [(True, "open"), (False, "expired")]
+
+
+def test_a_session_is_closed_though_our_clock_says_it_is_over(fill_in, send, rows, pass_time):
+    form = fill_in()
+    send(form)
+    pass_time(timedelta(hours=24))  # ours is wrong: at Stripe the session can still be paid
+    # The new one is refused, for it would live too long by Stripe's clock; the old one is closed.
+    assert send(form, amount="20.00").status_code == 502
+    assert rows("SELECT session_status FROM attempts WHERE session_id IS NOT NULL") == [
+        ("expired",)
+    ]

@@ -1,5 +1,6 @@
 """When Stripe refuses, can't be reached, takes long, or a process dies while asking it."""
 
+import contextvars
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib import import_module
@@ -178,3 +179,34 @@ def test_while_stripe_takes_long_a_second_click_is_told_where_to_go_on(
         assert f'href="/payments/{payment_id}"' in second.text
         assert first.result().status_code == 303
     assert len(world.api_calls(CREATE)) == 1
+
+
+def test_a_refusal_that_comes_after_the_claim_has_passed_on_changes_nothing(
+    fill_in, send, rows, world
+):
+    """Else the session of the request that took over would be superseded, and a second one made."""
+    form = fill_in(amount="1000000.00")  # refused, a second late
+    world.set(api_delay_s=1)
+    with ThreadPoolExecutor() as customer:
+        click = customer.submit(contextvars.copy_context().run, send, form)
+        until(lambda: rows("SELECT 1 FROM attempts WHERE asked_at IS NOT NULL"))
+        rows("UPDATE attempts SET asked_at = asked_at + interval '1 min' RETURNING id")
+        assert click.result().status_code == 502
+    assert rows("SELECT count(*), count(asked_at) FROM attempts") == [(1, 1)]
+
+
+def test_a_test_payment_is_not_opened_with_a_live_key(submit, rows, installed, world):
+    """Whoever goes live leaves test payments behind, whose pages still say what they are."""
+    submit()
+    ((payment_id,),) = rows("SELECT id FROM payments")
+    live = installed(
+        STRIPE_SECRET_KEY="sk_live_payflow_tests",
+        STRIPE_API_BASE="",
+        PUBLIC_URL="https://pay.northlight.example",
+    ).test_client()
+    page = live.get(f"/payments/{payment_id}").text
+    assert "Test mode" in page
+    assert "/retry" not in page
+    token = hidden_fields(live.get("/").text)["csrf_token"]
+    answer = live.post(f"/payments/{payment_id}/retry", data={"csrf_token": token})
+    assert answer.location == f"/payments/{payment_id}"

@@ -196,8 +196,14 @@ def test_an_event_whose_attempt_is_another_payments_changes_neither(completed, d
     metadata = first["data"]["object"]["metadata"] | {
         "payflow_attempt_id": second["data"]["object"]["metadata"]["payflow_attempt_id"]
     }
-    assert deliver(retold(first, metadata=metadata)).status_code == 500
+    assert deliver(retold(first, metadata=metadata)).status_code == 200
+    assert rows("SELECT outcome FROM stripe_events") == [("unmatched",)]
     assert rows("SELECT status FROM payments") == [("open",), ("open",)]
+
+
+def test_an_event_that_does_not_say_its_mode_is_taken_as_ours(completed, deliver, rows):
+    assert deliver(completed() | {"livemode": None}).status_code == 200
+    assert rows("SELECT status FROM payments") == [("paid",)]
 
 
 def test_a_thin_event_that_came_by_mistake_is_noted_and_ignored(deliver, rows):

@@ -85,7 +85,7 @@ def test_the_time_of_paying_is_stripes_and_the_earliest(completed, deliver, rows
     later = retold(event, SUCCEEDED) | {"created": event["created"] + 3600}
     for one in (later, event) if turned else (event, later):
         deliver(one)
-    ((stored,),) = rows("SELECT paid_at FROM attempts")
+    ((stored,),) = rows("SELECT paid_at FROM payments")
     assert stored.timestamp() == event["created"]
 
 

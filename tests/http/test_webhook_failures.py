@@ -9,7 +9,7 @@ import pytest
 
 from payflow import clock, events, queue
 from payflow.db import db
-from tests.http.conftest import retold
+from tests.http.conftest import retold, sign
 
 KEPT = "SELECT id, handled_at, outcome, tries, error FROM stripe_events"
 LETTERS = "SELECT kind FROM emails ORDER BY kind"
@@ -189,3 +189,14 @@ def test_a_test_event_kept_before_the_key_became_a_live_one_stops_no_other(
     with live.app_context():
         assert events.handle_again() == 0
     assert rows("SELECT count(*) FROM stripe_events WHERE handled_at IS NULL") == [(2,)]
+
+
+def test_an_event_with_a_number_that_python_cannot_hold_is_kept_as_it_came(
+    completed, client, rows, pass_time
+):
+    """What Postgres has taken once it takes again: written anew it would be Infinity."""
+    body = json.dumps(retold(completed(), amount_total=None)).replace("null", "1e999", 1)
+    assert client.post("/webhooks/stripe", data=body, headers=sign(body)).status_code == 500
+    pass_time(timedelta(minutes=1))
+    assert events.handle_again() == 0
+    assert rows("SELECT payload::text, tries FROM stripe_events") == [(body, 2)]

@@ -103,6 +103,11 @@ def test_a_body_that_is_signed_as_it_came_is_not_parsed_and_written_anew_first(
         ('{"id": 7}', "no event id"),
         ('{"id": ""}', "no event id"),
         ('{"id": ["evt_1"]}', "no event id"),
+        ('{"id": "evt_\\u0000"}', "no event id"),
+        ('{"id": "evt_\\ud800"}', "no event id"),
+        ('{"id": "evt_1", "created": NaN}', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('\ufeff{"id": "evt_1"}', "not JSON"),
     ],
 )
 def test_a_signed_body_that_is_no_event_is_refused(post, body, told):
