@@ -28,23 +28,21 @@ log = logging.getLogger(__name__)
 EVENTS, PAYMENTS = cast(Table, StripeEvent.__table__), cast(Table, Payment.__table__)
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=1)
 
-# Insert an event as handled, or take over one kept unhandled; no row where it was handled before.
-_INSERT = upsert(EVENTS).values(
-    tries=1,
-    payload=sql_cast(bindparam("body", type_=Text), JSON),
-    payment_id=select(PAYMENTS.c.id).where(PAYMENTS.c.id == bindparam("named")).scalar_subquery(),
+# Not one upsert: a repeat, which Stripe waits for, would then lock the row and write to the disk.
+BODY = sql_cast(bindparam("body", type_=Text), JSON)
+NAMED = select(PAYMENTS.c.id).where(PAYMENTS.c.id == bindparam("named")).scalar_subquery()
+INSERT_HANDLED = (
+    upsert(EVENTS)
+    .values(tries=1, payload=BODY, payment_id=NAMED)
+    .on_conflict_do_nothing()
+    .returning(EVENTS.c.payment_id)
 )
-INSERT_HANDLED = _INSERT.on_conflict_do_update(
-    index_elements=[EVENTS.c.id],
-    set_={
-        "tries": EVENTS.c.tries + 1,
-        **{
-            name: _INSERT.excluded[name]
-            for name in "outcome handled_at payload payment_id error next_try_at".split()
-        },
-    },
-    where=EVENTS.c.handled_at.is_(None),
-).returning(EVENTS.c.payment_id)
+TAKE_OVER = (
+    update(EVENTS)
+    .where(EVENTS.c.id == bindparam("event_id"), EVENTS.c.handled_at.is_(None))
+    .values(tries=EVENTS.c.tries + 1, payload=BODY, payment_id=NAMED, error=None, next_try_at=None)
+    .returning(EVENTS.c.payment_id)
+)
 
 
 class NotHandled(Exception):
@@ -172,9 +170,15 @@ def _mark(event: Mapping[str, Any]) -> Mark | None:
 def _insert(
     event: Mapping[str, Any], outcome: str, body: str | None = None, named: UUID | None = None
 ) -> AnyRow | None:
-    """Store the event as handled, with its body and the payment it names; None if it was before."""
+    """Store the event as handled, or take over one kept unhandled; None if it was handled before.
+
+    The row answered holds the payment that the event names, if that is here.
+    """
     values = {"outcome": outcome, "handled_at": clock.now(), "body": body, "named": named}
-    return db.session.execute(INSERT_HANDLED, _identity(event) | values).one_or_none()
+    inserted = db.session.execute(INSERT_HANDLED, _identity(event) | values).one_or_none()
+    if inserted is not None:
+        return inserted
+    return db.session.execute(TAKE_OVER, {"event_id": event["id"]} | values).one_or_none()
 
 
 def _mark_unmatched(event: Mapping[str, Any], mark: Mark) -> None:
