@@ -194,8 +194,8 @@ def record_session(
     told_at: datetime,
     source: str,
     delayed_failure: bool = False,
-) -> bool:
-    """Merge what Stripe says of an attempt's Checkout Session; answer whether anything is new.
+) -> None:
+    """Merge what Stripe says of an attempt's Checkout Session, and all that follows from it.
 
     `session` is Stripe's object, `told_at` Stripe's time of saying it, `source` who brought it.
     Locks the payment before it reads. Raises UnknownPayment, and facts.Unreadable.
@@ -209,11 +209,10 @@ def record_session(
     merged = merge(attempts[attempt_id], told)
     if merged == attempts[attempt_id]:
         log.info("payment %s: nothing changed by %s", payment.receipt_number, source)
-        return False
+        return
     attempts[attempt_id] = merged
     _store_facts(attempt_id, merged)
     _store_status(payment, list(attempts.values()), merged, source)
-    return True
 
 
 # From here on Core statements instead of objects, and made once: this is the webhook's way, and the
