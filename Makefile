@@ -4,7 +4,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
-SOURCES := payflow sandbox
+SOURCES := payflow sandbox wsgi.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick lint bench lock clean setup chromium

@@ -16,7 +16,7 @@ STEP = re.compile(r"(\d+)\.(\d+)\.(\d+)_(\d+)_.*\.sql")
 
 
 def steps(after: str, up_to: str) -> list[str]:
-    """The names of the package's steps of versions `after` (exclusive) to `up_to` (inclusive)."""
+    """The names of the package's steps of versions `after` (exclusive; "none") to `up_to`."""
     names = (step.name for step in files("procrastinate.sql.migrations").iterdir())
     return sorted(
         name
@@ -44,7 +44,7 @@ def _version_of(name: str) -> tuple[int, ...]:
 
 
 def _v(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    return tuple(int(part) for part in version.split(".")) if version != "none" else ()
 
 
 DROP_ALL = """

@@ -19,7 +19,7 @@ from pathlib import Path
 from flask import Flask
 from flask_migrate import Migrate
 
-from payflow import cli, emails, errors, gateway, security, web
+from payflow import cli, emails, errors, formats, gateway, security, web
 from payflow.config import Settings
 from payflow.db import db, engine_options
 
@@ -39,7 +39,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(),
-        MAIL_DEFAULT_SENDER=settings.mail_default_sender,
         # No form of ours is larger.
         MAX_CONTENT_LENGTH=64 * 1024,
         WTF_CSRF_TIME_LIMIT=None,
@@ -51,6 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Migrate(app, db, directory=str(ROOT / "migrations"))
     emails.mail.init_app(app)
     gateway.init_app(app)
+    formats.init_app(app, settings)
     for module in (errors, security, web, cli):
         module.init_app(app)
     return app

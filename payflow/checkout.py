@@ -80,12 +80,17 @@ def _is_same(payment: Payment, details: Details) -> bool:
 
 
 def _put_aside(payment: Payment) -> None:
-    """Make room for a new payment from the same form."""
-    attempt = payments.current_attempt(payment.id)
-    db.session.commit()
-    if attempt.session_status == "open":
+    """Make room for a new payment from the same form.
+
+    A session that another request stores meanwhile is seen here, under the lock, or by that request
+    afterwards (_close_if_replaced).
+    """
+    payments.lock(payment.id)
+    while (attempt := payments.current_attempt(payment.id)).session_status == "open":
+        db.session.commit()
         reconcile.close(attempt)
-    payments.lock(payment.id).replaced_at = clock.now()
+        payments.lock(payment.id)
+    payment.replaced_at = clock.now()
     db.session.commit()
 
 
@@ -107,8 +112,8 @@ def _is_payable(attempt: Attempt) -> bool:
 
 
 def _after_closed(attempt: Attempt) -> Attempt:
-    """A session is over, or should be: ask what became of it, and try anew only if it expired."""
-    if attempt.session_status != "complete":
+    """A session is over, or should be: then ask what became of it, and try anew if it expired."""
+    if attempt.session_status == "open":
         db.session.commit()
         reconcile.close(attempt)
         attempt = payments.current_attempt(attempt.payment_id)
@@ -145,7 +150,7 @@ def _ask_for_session(attempt: Attempt) -> Attempt:
     try:
         answer = gateway.create_session(attempt.parameters, idempotency_key=str(attempt.id))
     except gateway.GatewayError as error:
-        _release(attempt, claimed_at, refused=error.refused)
+        _release(attempt, claimed_at, for_good=error.permanent)
         raise
     payments.record_session(attempt.payment_id, attempt.id, answer.object, answer.at, "checkout")
     db.session.commit()
@@ -174,26 +179,26 @@ def _claim(attempt: Attempt) -> datetime | None:
             Attempt.id == attempt.id,
             Attempt.session_id.is_(None),
             Attempt.superseded_at.is_(None),
-            or_(Attempt.asked_at.is_(None), Attempt.asked_at < now - CLAIM_LIFETIME),
+            or_(Attempt.claimed_at.is_(None), Attempt.claimed_at < now - CLAIM_LIFETIME),
         )
-        .values(asked_at=now)
+        .values(claimed_at=now)
         .returning(Attempt.id)
     ).one_or_none()
     db.session.commit()
     return now if claimed else None
 
 
-def _release(attempt: Attempt, claimed_at: datetime, *, refused: bool) -> None:
+def _release(attempt: Attempt, claimed_at: datetime, *, for_good: bool) -> None:
     """Let the customer's next try go on at once, unless the claim has passed to somebody else.
 
-    After a definite refusal it needs a new key, since Stripe would answer the same again; a session
-    made all the same is harmless, since nobody was given its address.
+    `for_good`: Stripe would answer the same again under this key, so that the next try needs a new
+    one; a session made all the same is harmless, since nobody was given its address.
     """
     payment = payments.lock(attempt.payment_id)
     current = payments.current_attempt(payment.id)
-    if current.id == attempt.id and not current.session_id and current.asked_at == claimed_at:
-        current.asked_at = None
-        if refused:
+    if current.id == attempt.id and not current.session_id and current.claimed_at == claimed_at:
+        current.claimed_at = None
+        if for_good:
             _supersede(payment, current)
     db.session.commit()
 
@@ -206,5 +211,7 @@ def _wait_for_session(attempt: Attempt) -> Attempt:
         db.session.commit()
         if attempt.session_id:
             return attempt
+        if attempt.claimed_at is None:
+            raise gateway.GatewayError("the request that asked for the session was refused")
         time.sleep(LOOK_EVERY)
     raise StillOpening(str(attempt.payment_id))

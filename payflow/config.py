@@ -5,6 +5,7 @@ it. Mixes that could charge real money by mistake are refused.
 """
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from email.utils import parseaddr
 from functools import cached_property
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
+from flask import current_app
 from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -33,6 +35,17 @@ def _split(value: Any) -> Any:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+@dataclass(frozen=True)
+class Business:
+    """Who is paid, as pages and letters say it."""
+
+    name: str
+    address: str
+    url: str
+    email: str
+    livemode: bool
 
 
 class Settings(BaseSettings):
@@ -80,7 +93,7 @@ class Settings(BaseSettings):
     @property
     def livemode(self) -> bool:
         """Whether the key in use moves real money."""
-        return "_live_" in self.stripe_secret_key
+        return self.stripe_secret_key.split("_")[1] == "live"
 
     @property
     def mail_implicit_tls(self) -> bool:
@@ -104,9 +117,19 @@ class Settings(BaseSettings):
         return urlsplit(self.render_external_url).hostname
 
     @property
-    def reply_address(self) -> str:
-        """Where customers' questions go."""
-        return self.support_email or parseaddr(self.mail_default_sender)[1]
+    def libpq_url(self) -> str:
+        """The database's address as psycopg itself takes it."""
+        return self.database_url.replace("+psycopg", "", 1)
+
+    @property
+    def business(self) -> Business:
+        return Business(
+            name=self.business_name,
+            address=self.business_address,
+            url=self.business_url,
+            email=parseaddr(self.support_email or self.mail_default_sender)[1],
+            livemode=self.livemode,
+        )
 
     @cached_property
     def minimum(self) -> dict[str, int]:
@@ -171,6 +194,27 @@ class Settings(BaseSettings):
             )
         return key
 
+    @field_validator("stripe_publishable_key")
+    @classmethod
+    def _publishable_key_kind(cls, key: str) -> str:
+        if key and not re.fullmatch(r"pk_(test|live)_\S+", key):
+            raise ValueError("must be a publishable key: pk_test_… or the live one")
+        return key
+
+    @field_validator("checkout_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", one) for one in origins):
+            raise ValueError("must be addresses without a path, like https://checkout.stripe.com")
+        return origins
+
+    @field_validator("business_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://\S+", url):
+            raise ValueError("must be an address like https://www.example.com")
+        return url
+
     @field_validator("stripe_webhook_secret")
     @classmethod
     def _webhook_secret_kind(cls, secrets: tuple[str, ...]) -> tuple[str, ...]:
@@ -212,7 +256,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_unsafe_mixes(self) -> Self:
         if self.stripe_publishable_key and self.livemode != (
-            "_live_" in self.stripe_publishable_key
+            self.stripe_publishable_key.startswith("pk_live_")
         ):
             raise ValueError(
                 "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY are of different modes: "
@@ -254,6 +298,8 @@ def _limits(name: str, text: str, currencies: tuple[str, ...]) -> dict[str, int]
     for part in _split(text):
         code, colon, number = part.rpartition(":")
         currency = code.lower() if colon else currencies[0]
+        if currency not in currencies:
+            raise ValueError(f"{name} names {currency.upper()}, which is not one of CURRENCIES.")
         try:
             limits[currency] = money.to_minor(Decimal(number), currency)
         except (InvalidOperation, money.AmountError):
@@ -268,3 +314,9 @@ def _sentence(error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{name} is missing: set it in the environment (README, “Settings”, says to what)."
     return f"{name} {str(error['msg']).removeprefix('Value error, ')}."
+
+
+def current_settings() -> Settings:
+    """The settings of the application in whose context this runs."""
+    settings: Settings = current_app.config["PAYFLOW"]
+    return settings

@@ -43,7 +43,7 @@ def without_transaction(engine: Engine) -> Engine:
 
 
 def engine_options() -> dict[str, Any]:
-    """Options of SQLAlchemy's engine. The pool covers a web process's threads, and no more."""
+    """Options of SQLAlchemy's engine: a connection for each of a web process's eight threads."""
     timeouts = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
     return {
         "connect_args": {
@@ -52,7 +52,7 @@ def engine_options() -> dict[str, Any]:
             "application_name": "payflow",
         },
         "pool_size": 8,
-        "max_overflow": 8,
+        "max_overflow": 2,
         "pool_recycle": 300,
         # What customers typed stays out of logs and stored errors.
         "hide_parameters": True,

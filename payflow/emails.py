@@ -10,19 +10,18 @@ import smtplib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 from uuid import UUID
 
 import css_inline
-from flask import current_app, render_template
+from flask import render_template
 from flask_mail import Connection, Mail, Message
-from sqlalchemy import Table, case, literal, update
+from sqlalchemy import case, literal, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from payflow import clock, queue
-from payflow.config import Settings
+from payflow import clock, formats, queue, timeline
+from payflow.config import current_settings
 from payflow.db import db
-from payflow.models import Email, TimelineEntry
+from payflow.models import EMAILS, Email
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,6 @@ SMTP_TIMEOUT = 20
 # 5 s after the first, doubling to an hour (jobs.Backoff): 24 h in all.
 TRIES = 33
 
-EMAILS = cast(Table, Email.__table__)
 QUEUE = upsert(EMAILS).on_conflict_do_nothing().returning(EMAILS.c.id)
 
 mail = Mail()
@@ -67,8 +65,8 @@ def queue_letters(payment_id: UUID, letters: Mapping[str, str]) -> None:
     if not letters:
         return
     rows = [
-        {"payment_id": payment_id, "kind": kind, "subject": "", "recipient": recipient,
-         "state": "queued", "attempts": 0, "created_at": clock.now()}
+        {"payment_id": payment_id, "kind": kind, "about": "", "recipient": recipient,
+         "state": "queued", "tries": 0, "created_at": clock.now()}
         for kind, recipient in letters.items()
     ]  # fmt: skip
     queue.defer(*(_job(email_id) for email_id in db.session.scalars(QUEUE, rows)))
@@ -88,7 +86,7 @@ def deliver(email_id: int) -> None:
     if email is None or email.state != "queued":
         log.info("email %s: nothing to deliver", email_id)
         return
-    recipient, message = email.recipient, compose(email)
+    message = compose(email)
     db.session.rollback()
     try:
         with SmtpConnection(mail) as connection:
@@ -99,23 +97,24 @@ def deliver(email_id: int) -> None:
     except (smtplib.SMTPException, OSError) as error:
         note_failure(email_id, f"{type(error).__name__}: {error}")
     else:
-        _note_sent(email_id, recipient)
+        _settle(email_id, state="sent", sent_at=clock.now(), last_error=None)
+        log.info("email %s sent", email_id)
 
 
 def compose(email: Email) -> Message:
     """The letter as a message: HTML with inlined styles, plain text, and stable identifiers."""
-    settings: Settings = current_app.config["PAYFLOW"]
+    settings = current_settings()
     letter, payment = LETTERS[email.kind], email.payment
     context = {"payment": payment, "page_url": f"{settings.public_url}/payments/{payment.id}"}
     message = Message(
         subject=letter.subject.format(
-            business=settings.business_name,
+            business=settings.business.name,
             receipt_number=payment.receipt_number,
-            amount=current_app.jinja_env.filters["money"](payment.amount, payment.currency),
+            amount=formats.amount(payment.amount, payment.currency),
         ),
         recipients=[email.recipient],
         sender=settings.mail_default_sender,
-        reply_to=settings.reply_address,
+        reply_to=settings.business.email,
         body=render_template(f"emails/{letter.template}.txt", **context),
         html=css_inline.inline(render_template(f"emails/{letter.template}.html", **context)),
     )
@@ -132,7 +131,7 @@ class SmtpConnection(Connection):
     """Flask-Mail's connection with what it lacks: a time-out, verified TLS, a forgiving QUIT."""
 
     def configure_host(self) -> smtplib.SMTP | smtplib.SMTP_SSL:
-        settings: Settings = current_app.config["PAYFLOW"]
+        settings = current_settings()
         address, context = (settings.mail_server, settings.mail_port), ssl.create_default_context()
         host: smtplib.SMTP | smtplib.SMTP_SSL
         if settings.mail_implicit_tls:
@@ -166,14 +165,12 @@ def _words(refusal: tuple[int, bytes]) -> str:
     return f"{refusal[0]} {refusal[1].decode(errors='replace')}"
 
 
-def _note_sent(email_id: int, recipient: str) -> None:
-    _settle(email_id, state="sent", sent_at=clock.now(), last_error=None)
-    log.info("email %s sent to %s", email_id, recipient)
-
-
 def note_failure(email_id: int, reason: str, *, final: bool = False) -> None:
-    """Note why a letter did not leave. Raises Undelivered, unless it was final or the last try."""
-    last = case((literal(final) | (Email.attempts + 1 >= TRIES), "failed"), else_="queued")
+    """Note why a letter did not leave, and commit.
+
+    Raises Undelivered for the job to try again, unless it was final or the last try.
+    """
+    last = case((literal(final) | (Email.tries + 1 >= TRIES), "failed"), else_="queued")
     state = _settle(email_id, state=last, last_error=reason)
     log.warning("email %s not sent, now %s: %s", email_id, state, reason)
     if state == "queued":
@@ -188,13 +185,11 @@ def _settle(email_id: int, **values: object) -> str | None:
     statement = (
         update(Email)
         .where(Email.id == email_id, Email.state == "queued")
-        .values(attempts=Email.attempts + 1, **values)
+        .values(tries=Email.tries + 1, **values)
         .returning(Email.payment_id, Email.kind, Email.state)
     )
     row = db.session.execute(statement).one_or_none()
     if row is not None and row.state != "queued":
-        entry = {"payment_id": row.payment_id, "at": clock.now(), "subject": f"email {row.kind}"}
-        entry |= {"happened": row.state, "source": "mail server"}
-        db.session.execute(upsert(TimelineEntry).values(entry).on_conflict_do_nothing())
+        timeline.note(row.payment_id, {f"email {row.kind}": row.state}, "mail server")
     db.session.commit()
     return row.state if row else None

@@ -10,22 +10,21 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from flask import current_app
-from sqlalchemy import JSON, Interval, Table, Text, bindparam, func, literal, select, update
+from sqlalchemy import JSON, Interval, Text, bindparam, func, literal, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from payflow import clock, gateway, payments
+from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.facts import ATTEMPT_KEY, PAYMENT_KEY
-from payflow.models import Payment, StripeEvent
+from payflow.models import EVENTS, PAYMENTS
 
 log = logging.getLogger(__name__)
 
-EVENTS, PAYMENTS = cast(Table, StripeEvent.__table__), cast(Table, Payment.__table__)
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=1)
 
 # Not one upsert: a repeat, which Stripe waits for, would then lock the row and write to the disk.
@@ -123,10 +122,13 @@ def handle(event: Mapping[str, Any], body: str) -> None:
 
 def handle_again(limit: int = 100) -> int:
     """Try the unhandled events whose time has come, oldest first; answer how many were handled."""
-    return sum(_handled_again(row.id, row.body) for row in _due(limit))
+    return sum(_handled_again(event_id) for event_id in _due(limit))
 
 
-def _handled_again(event_id: str, body: str) -> bool:
+def _handled_again(event_id: str) -> bool:
+    body = db.session.execute(
+        select(sql_cast(EVENTS.c.payload, Text)).where(EVENTS.c.id == event_id)
+    ).scalar_one()
     event = json.loads(body)
     try:
         receive(event, body)
@@ -139,9 +141,9 @@ def _handled_again(event_id: str, body: str) -> bool:
     return True
 
 
-def _due(limit: int) -> Sequence[Any]:
-    due = db.session.execute(
-        select(EVENTS.c.id, sql_cast(EVENTS.c.payload, Text).label("body"))
+def _due(limit: int) -> Sequence[str]:
+    due = db.session.scalars(
+        select(EVENTS.c.id)
         .where(EVENTS.c.next_try_at <= clock.now())
         .order_by(EVENTS.c.next_try_at)
         .limit(limit)
@@ -151,7 +153,7 @@ def _due(limit: int) -> Sequence[Any]:
 
 
 def _livemode() -> bool:
-    return bool(current_app.config["PAYFLOW"].livemode)
+    return bool(current_settings().livemode)
 
 
 def _mark(event: Mapping[str, Any]) -> Mark | None:

@@ -1,11 +1,11 @@
 """Stripe: the only `import stripe`. Calls and verification; plain dicts out.
 
-A call raises GatewayError and nothing else. No transaction or lock may be open across one.
+A call raises GatewayError, and no transaction or lock may be open across one.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,8 +13,10 @@ from typing import Any
 
 import stripe
 from flask import Flask, current_app
+from stripe.checkout import SessionService
 
 from payflow import clock
+from payflow.config import current_settings
 from payflow.db import db
 
 # The version of the newest published schema that the checks can hold us against.
@@ -32,14 +34,16 @@ CUSTOMERS_MATTER = ("amount_too_small", "amount_too_large", "email_invalid")
 class GatewayError(Exception):
     """Stripe did not do what it was asked.
 
-    `refused`: Stripe's definite answer to this very request, which would be the same again.
-    Otherwise nothing is known: the call may have had its effect.
+    `permanent`: the same request would be answered so again, a stored 500 included. Otherwise
+    (no answer, a conflict, too many requests) nothing is known: it may have had its effect.
+    `ours`: Stripe refused what we sent; otherwise the fault is Stripe's, or the network's.
     `reason`: Stripe's words where the customer can do something about it; others name our keys.
     """
 
-    def __init__(self, message: str, *, refused: bool, reason: str = ""):
+    def __init__(self, message: str, *, status: int | None = None, reason: str = ""):
         super().__init__(message)
-        self.refused = refused
+        self.permanent = status is not None and status not in (409, 429)
+        self.ours = self.permanent and status is not None and status < 500
         self.reason = reason
 
 
@@ -73,37 +77,37 @@ def init_app(app: Flask) -> None:
 
 def create_session(parameters: Mapping[str, Any], idempotency_key: str) -> Answer:
     """Ask for a Checkout Session; the same key with the same parameters asks for the same one."""
-    return _call("create", parameters, {"idempotency_key": idempotency_key})
+    return _call(_sessions().create, parameters, {"idempotency_key": idempotency_key})
 
 
 def retrieve_session(session_id: str) -> Answer:
-    return _call("retrieve", session_id)
+    return _call(_sessions().retrieve, session_id)
 
 
 def expire_session(session_id: str) -> Answer:
     """Close an open session, so that nobody can pay it; refused where it is no longer open."""
-    return _call("expire", session_id)
+    return _call(_sessions().expire, session_id)
 
 
-def _call(method: str, *arguments: Any) -> Answer:
+def _sessions() -> SessionService:
     client: stripe.StripeClient = current_app.extensions["stripe"]
+    return client.v1.checkout.sessions
+
+
+def _call(method: Callable[..., stripe.checkout.Session], *arguments: Any) -> Answer:
     if db.session().in_transaction():
         raise RuntimeError("a transaction is open while Stripe is asked")
     try:
-        session = getattr(client.v1.checkout.sessions, method)(*arguments)
+        session = method(*arguments)
     except stripe.StripeError as error:
         message = error.user_message or str(error)
         raise GatewayError(
             message,
-            refused=_is_definite(error.http_status),
+            status=error.http_status,
             reason=message if error.code in CUSTOMERS_MATTER else "",
         ) from error
-    return Answer(session.to_dict(), _time_of(session.last_response.headers))
-
-
-def _is_definite(status: int | None) -> bool:
-    """409 and 429 say nothing about the request itself; a 500 is stored under its key for good."""
-    return status is not None and status not in (409, 429)
+    response = session.last_response
+    return Answer(session.to_dict(), _time_of(response.headers if response else {}))
 
 
 def _time_of(headers: Mapping[str, str]) -> datetime:
@@ -116,7 +120,7 @@ def verify_event(body: bytes, header: str | None) -> dict[str, Any]:
 
     Raises BadSignature, or NotAnEvent where Stripe signed something else.
     """
-    verify_signature(body, header or "", current_app.config["PAYFLOW"].stripe_webhook_secret)
+    verify_signature(body, header or "", current_settings().stripe_webhook_secret)
     try:
         event = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

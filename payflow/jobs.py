@@ -81,7 +81,7 @@ def run_worker(database_url: str) -> None:
 
     Polls every second instead of listening: notifications get lost, and cost every webhook a fifth.
     """
-    connector = PsycopgConnector(conninfo=database_url.replace("+psycopg", "", 1))
+    connector = PsycopgConnector(conninfo=database_url)
     with queue.app.replace_connector(connector) as app:
         app.run_worker(
             concurrency=CONCURRENCY,

@@ -5,7 +5,7 @@ Money is in minor units beside its currency; times are UTC.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Identity,
     Index,
     LargeBinary,
+    Table,
     Text,
     UniqueConstraint,
     text,
@@ -69,8 +70,6 @@ class Payment(Base):
     status: Mapped[str] = mapped_column(Text, default="created")
     paid_at: Mapped[datetime | None] = mapped_column(Time)
 
-    attempts: Mapped[list["Attempt"]] = relationship(order_by="Attempt.number")
-
     __table_args__ = (
         CheckConstraint(_one_of("status", STATUSES), name="status_known"),
         CheckConstraint("amount > 0", name="amount_positive"),
@@ -99,7 +98,7 @@ class Attempt(Base):
     # The exact parameters, their order too (JSONB would sort them): a retry sends the same bytes.
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
     # The request that is asking Stripe now claims the attempt by this time.
-    asked_at: Mapped[datetime | None] = mapped_column(Time)
+    claimed_at: Mapped[datetime | None] = mapped_column(Time)
     superseded_at: Mapped[datetime | None] = mapped_column(Time)
     # What Stripe has said of the session: registers, merged by facts.merge and written by
     # payments.record_session alone.
@@ -182,7 +181,7 @@ class TimelineEntry(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
     at: Mapped[datetime] = mapped_column(Time)
-    # Stripe's id of the object it happened to, or "payment".
+    # What it happened to: "payment", Stripe's id of a session, or "email" and its kind.
     subject: Mapped[str] = mapped_column(Text)
     happened: Mapped[str] = mapped_column(Text)
     source: Mapped[str] = mapped_column(Text)
@@ -191,7 +190,7 @@ class TimelineEntry(Base):
 
 
 class Email(Base):
-    """A letter owed to somebody, at most one per payment, kind and subject."""
+    """A letter owed to somebody, at most one per payment, kind and object."""
 
     __tablename__ = "emails"
 
@@ -199,10 +198,10 @@ class Email(Base):
     payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
     kind: Mapped[str] = mapped_column(Text)
     # The object it is about, where a payment can have several of them; else empty.
-    subject: Mapped[str] = mapped_column(Text, default="")
+    about: Mapped[str] = mapped_column(Text, default="")
     recipient: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, default="queued")
-    attempts: Mapped[int] = mapped_column(default=0)
+    tries: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Time)
     sent_at: Mapped[datetime | None] = mapped_column(Time)
@@ -210,9 +209,15 @@ class Email(Base):
     payment: Mapped[Payment] = relationship()
 
     __table_args__ = (
-        UniqueConstraint("payment_id", "kind", "subject"),
+        UniqueConstraint("payment_id", "kind", "about"),
         CheckConstraint(
             _one_of("state", ("queued", "sent", "skipped", "failed")), name="state_known"
         ),
         CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name="sent_has_time"),
     )
+
+
+# For statements that are made once, on the webhook's way.
+PAYMENTS, ATTEMPTS, EVENTS, EMAILS, TIMELINE = (
+    cast(Table, model.__table__) for model in (Payment, Attempt, StripeEvent, Email, TimelineEntry)
+)

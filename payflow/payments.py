@@ -9,24 +9,20 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
-from flask import current_app
-from sqlalchemy import Table, bindparam, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import bindparam, select, update
 
-from payflow import clock, emails
-from payflow.config import Settings
+from payflow import clock, emails, timeline
+from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.facts import Asked, SessionFacts, merge, metadata, read_session
-from payflow.models import Attempt, Payment, TimelineEntry
+from payflow.models import ATTEMPTS, PAYMENTS, Attempt, Payment
 from payflow.status import PAYABLE, payment_status
 
 log = logging.getLogger(__name__)
 
-PAYMENTS, ATTEMPTS = cast(Table, Payment.__table__), cast(Table, Attempt.__table__)
-TIMELINE = cast(Table, TimelineEntry.__table__)
 FACT_COLUMNS = (
     ATTEMPTS.c.session_id,
     ATTEMPTS.c.session_url,
@@ -64,7 +60,7 @@ class UnknownPayment(LookupError):
 def open_payment(details: Details, form_key: bytes) -> Payment:
     """A new payment with its first attempt, in the session; flushed, so that a second payment
     of the same form raises IntegrityError here."""
-    settings: Settings = current_app.config["PAYFLOW"]
+    settings = current_settings()
     payment = Payment(
         id=uuid4(),
         receipt_number=_receipt_number(),
@@ -76,7 +72,7 @@ def open_payment(details: Details, form_key: bytes) -> Payment:
     )
     db.session.add(payment)
     db.session.flush()
-    note(payment.id, "payment", "opened", "the customer")
+    timeline.note(payment.id, {"payment": "created"}, "the customer")
     add_attempt(payment, number=1)
     return payment
 
@@ -89,7 +85,7 @@ def add_attempt(payment: Payment, number: int) -> Attempt:
         payment_id=payment.id,
         number=number,
         created_at=now,
-        asked_at=None,
+        claimed_at=None,
         expires_at=now + SESSION_LIFETIME,
         parameters=session_parameters(payment, attempt_id, now + SESSION_LIFETIME),
     )
@@ -100,7 +96,7 @@ def add_attempt(payment: Payment, number: int) -> Attempt:
 
 def session_parameters(payment: Payment, attempt_id: UUID, expires_at: datetime) -> dict[str, Any]:
     """What Stripe is asked for when a Checkout Session is created."""
-    settings: Settings = current_app.config["PAYFLOW"]
+    settings = current_settings()
     page = f"{settings.public_url}/payments/{payment.id}"
     mark = metadata(payment.id, attempt_id)
     return {
@@ -149,7 +145,7 @@ def can_be_paid(payment: Payment | AnyRow) -> bool:
 
     Not if the form was sent again with other content, and not for a test payment under a live key.
     """
-    settings: Settings = current_app.config["PAYFLOW"]
+    settings = current_settings()
     return (
         payment.status in PAYABLE
         and payment.replaced_at is None
@@ -180,11 +176,6 @@ def lock(payment_id: UUID) -> Payment:
     if payment is None:
         raise UnknownPayment(f"payment {payment_id}")
     return payment
-
-
-def note(payment_id: UUID, subject: str, happened: str, source: str) -> None:
-    """Add to the timeline; what is there already is left as it was first said."""
-    _note_all(payment_id, {subject: happened}, source)
 
 
 def record_session(
@@ -236,8 +227,6 @@ ATTEMPTS_OF = select(ATTEMPTS.c.id, *FACT_COLUMNS).where(
 )
 STORE_FACTS = update(ATTEMPTS).where(ATTEMPTS.c.id == bindparam("attempt_id"))
 STORE_STATUS = update(PAYMENTS).where(PAYMENTS.c.id == bindparam("payment_id"))
-# RETURNING is what makes SQLAlchemy send several entries in one statement.
-NOTE = upsert(TIMELINE).on_conflict_do_nothing().returning(TIMELINE.c.id)
 
 
 def _lock_row(payment_id: UUID) -> AnyRow:
@@ -300,24 +289,10 @@ def _store_status(
         )
     if status == "review":
         log.error("payment %s is in review: %s", payment.receipt_number, sorted(news.disagreements))
-    _note_all(payment.id, happened, source)
+    timeline.note(payment.id, happened, source)
     if status == "paid" and payment.status != "paid":
-        owner = current_app.config["PAYFLOW"].alert_email
+        owner = current_settings().alert_email
         emails.queue_letters(payment.id, emails.owed_when_paid(payment.email, owner))
-
-
-def _note_all(payment_id: UUID, happened: Mapping[str, str], source: str) -> None:
-    rows = [
-        {
-            "payment_id": payment_id,
-            "at": clock.now(),
-            "subject": subject,
-            "happened": what,
-            "source": source,
-        }
-        for subject, what in happened.items()
-    ]
-    db.session.execute(NOTE, rows)
 
 
 def _receipt_number() -> str:

@@ -22,7 +22,7 @@ def close(attempt: Attempt) -> None:
     try:
         answer = gateway.expire_session(attempt.session_id)
     except gateway.GatewayError as error:
-        if not error.refused:
+        if not error.ours:
             raise
         log.info("session %s not expired: %s", attempt.session_id, error)
         answer = gateway.retrieve_session(attempt.session_id)

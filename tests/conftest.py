@@ -218,7 +218,7 @@ def _web(variables: dict[str, str], public_url: str, _app: Flask) -> Iterator[Pr
 
 
 @pytest.fixture
-def _worker(variables: dict[str, str], _app: Flask) -> Iterator[Program]:
+def _worker(variables: dict[str, str], app: Flask) -> Iterator[Program]:
     worker = Program("flask", "--app", "wsgi", "worker", environment=variables)
     yield worker
     worker.stop()

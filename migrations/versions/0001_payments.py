@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("parameters", sa.JSON(), nullable=False),
-        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("superseded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("session_id", sa.Text(), nullable=True),
         sa.Column("session_url", sa.Text(), nullable=True),
@@ -103,10 +103,10 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("payment_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
         sa.Column("recipient", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
@@ -120,9 +120,7 @@ def upgrade() -> None:
             ["payment_id"], ["payments.id"], name="fk_emails_payment_id_payments"
         ),
         sa.PrimaryKeyConstraint("id", name="pk_emails"),
-        sa.UniqueConstraint(
-            "payment_id", "kind", "subject", name="uq_emails_payment_id_kind_subject"
-        ),
+        sa.UniqueConstraint("payment_id", "kind", "about", name="uq_emails_payment_id_kind_about"),
     )
     op.create_table(
         "stripe_events",

@@ -15,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    procrastinate_schema.upgrade(after="0.0.-1", up_to="3.10.0")
+    procrastinate_schema.upgrade(after="none", up_to="3.10.0")
     # The worker asks every second; a notification per job would cost each webhook a fifth.
     op.execute("DROP TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1 ON procrastinate_jobs")
 

@@ -13,16 +13,11 @@ from wtforms import EmailField, Field, HiddenField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
 from payflow import checkout, money
-from payflow.config import Settings
+from payflow.config import current_settings
 from payflow.gateway import GatewayError
 from payflow.payments import Details
 
 bp = Blueprint("checkout", __name__)
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.config["PAYFLOW"]
-    return settings
 
 
 def _trimmed(value: str | None) -> str | None:
@@ -65,7 +60,7 @@ class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without t
 
     def validate_amount(self, field: Field) -> None:
         """Reads the amount into `minor`, in minor units; the limits are told in the currency."""
-        settings, currency = _settings(), self.currency.data
+        settings, currency = current_settings(), self.currency.data
         if currency not in settings.currencies:
             return
         try:
@@ -126,14 +121,14 @@ def submit() -> ResponseReturnValue:
 
 def _form(values: object) -> PaymentForm:
     form = PaymentForm(values)
-    settings = _settings()
+    settings = current_settings()
     form.currency.choices = [(code, code.upper()) for code in settings.currencies]
     form.currency.data = (form.currency.data or settings.currencies[0]).lower()
     return form
 
 
 def _page(form: PaymentForm, trouble: GatewayError | None = None) -> str:
-    settings = _settings()
+    settings = current_settings()
     limits = {
         currency: (settings.minimum[currency], settings.maximum.get(currency))
         for currency in settings.currencies
@@ -164,4 +159,4 @@ def _browser() -> str:
 
 
 def _money(amount: int, currency: str) -> str:
-    return money.format_money(amount, currency, _settings().locale)
+    return money.format_money(amount, currency, current_settings().locale)

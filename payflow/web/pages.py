@@ -1,64 +1,42 @@
-"""What all pages share: how amounts and times are written, the business's name, our assets."""
+"""What all pages load: our own assets, and htmx. Their addresses change with their content."""
 
-import re
-from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
 from flask import Blueprint, Flask, Response, current_app, send_from_directory, url_for
-
-from payflow import money
-from payflow.config import Settings
 
 bp = Blueprint("pages", __name__)
 
+# Seconds.
 A_YEAR = 365 * 24 * 3600
 
 
 def init_app(app: Flask) -> None:
-    settings: Settings = app.config["PAYFLOW"]
-
-    def amount(minor: int, currency: str) -> str:
-        return money.format_money(minor, currency, settings.locale)
-
-    def date(moment: datetime) -> str:
-        local = moment.astimezone(ZoneInfo(settings.timezone))
-        return format_datetime(local, "d MMMM y, HH:mm zzz", locale=settings.locale)
-
-    app.jinja_env.filters |= {"money": amount, "date": date, "masked": masked, "inert": inert}
-    app.jinja_env.globals |= {"business": settings, "asset": asset_url}
-
-
-def masked(email: str) -> str:
-    """An address as a page shows it that others may see: c••@example.com"""
-    local, _, domain = email.rpartition("@")
-    return f"{local[:1]}••@{domain}"
-
-
-def inert(typed: str) -> str:
-    """What a stranger typed, with invisible marks so that mail programs make no link of it."""
-    return re.sub(r"(?<=\S)([.:/@])(?=\S)", "\\1\u2060", typed)
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = A_YEAR
+    app.jinja_env.globals |= {"asset": asset_url, "htmx_url": htmx_url}
 
 
 def asset_url(filename: str) -> str:
     """The address of a file in static/, which changes with its content."""
-    return url_for("static", filename=filename, v=_content_hash(filename))
+    file = Path(str(current_app.static_folder)) / filename
+    return url_for("static", filename=filename, v=_content_hash(file))
+
+
+def htmx_url() -> str:
+    return url_for("pages.htmx", v=_content_hash(_htmx_folder() / "htmx.min.js"))
 
 
 @cache
-def _content_hash(filename: str) -> str:
-    folder = Path(str(current_app.static_folder))
-    return sha256((folder / filename).read_bytes()).hexdigest()[:12]
+def _content_hash(file: Path) -> str:
+    return sha256(file.read_bytes()).hexdigest()[:12]
 
 
 @bp.get("/assets/htmx.js")
 def htmx() -> Response:
     """htmx, out of the package that carries it, which is found without being imported."""
-    return send_from_directory(_htmx_folder(), "htmx.min.js", max_age=A_YEAR)
+    return send_from_directory(_htmx_folder(), "htmx.min.js")
 
 
 @cache

@@ -3,22 +3,22 @@
 The fragment is one query on one row, outside of any transaction, and never asks Stripe.
 """
 
-from typing import cast
 from uuid import UUID
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import bindparam, select
 
 from payflow import checkout
 from payflow.db import AnyRow, db, without_transaction
-from payflow.models import Payment
+from payflow.models import PAYMENTS
+from payflow.payment_words import SHOWN
 from payflow.payments import can_be_paid
+from payflow.status import PAYABLE
 
 bp = Blueprint("payments", __name__, url_prefix="/payments/<uuid:payment_id>")
 
-PAYMENTS = cast(Table, Payment.__table__)
-SHOWN = select(
+READ = select(
     PAYMENTS.c.id,
     PAYMENTS.c.receipt_number,
     PAYMENTS.c.status,
@@ -59,22 +59,34 @@ def retry(payment_id: UUID) -> ResponseReturnValue:
 def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
     payment = _find(payment_id)
     origin, polls = request.args.get("from", ""), request.args.get("polls", 0, type=int)
-    # Before Stripe has told us, only the address tells who comes from having paid.
-    waits = payment.status in ("created", "open") and origin == "stripe"
-    late = waits and polls >= LATE
+    state = _state(payment, origin, polls)
     return render_template(
         template,
         payment=payment,
-        waits=waits,
-        late=late,
-        came_back=origin == "back",
+        state=state,
+        shown=SHOWN[state],
         can_be_paid=can_be_paid(payment),
-        poll_every=LATE_POLL_EVERY if late else POLL_EVERY,
+        waits=state in ("waiting", "late"),
+        poll_every=LATE_POLL_EVERY if state == "late" else POLL_EVERY,
         next_poll=f"{url_for('.status', payment_id=payment_id)}?from=stripe&polls={polls + 1}",
     )
 
 
+def _state(payment: AnyRow, origin: str, polls: int) -> str:
+    """What the page says, a key of SHOWN: the status, and before Stripe has told us where the
+    customer comes from, which only the address tells."""
+    if payment.status not in PAYABLE:
+        return str(payment.status)
+    if payment.status in ("created", "open") and origin == "stripe":
+        return "late" if polls >= LATE else "waiting"
+    if payment.replaced_at:
+        return "replaced"
+    if payment.status not in ("created", "open"):
+        return str(payment.status)
+    return "back" if origin == "back" else "unpaid"
+
+
 def _find(payment_id: UUID) -> AnyRow:
     with without_transaction(db.engine).connect() as connection:
-        payment = connection.execute(SHOWN, {"payment_id": payment_id}).one_or_none()
+        payment = connection.execute(READ, {"payment_id": payment_id}).one_or_none()
     return payment or abort(404)

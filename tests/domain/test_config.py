@@ -63,7 +63,7 @@ def test_three_secrets_suffice_beside_who_and_where_one_is(load):
     assert settings.currencies == ("usd",)
     assert settings.checkout_origins == ("https://checkout.stripe.com",)
     assert settings.livemode is False
-    assert settings.reply_address == "billing@northlight.example"
+    assert settings.business.email == "billing@northlight.example"
 
 
 def test_an_empty_variable_is_as_good_as_none(load):
@@ -143,7 +143,7 @@ def test_mail_leaves_this_machine_encrypted_only(load, host, port, starttls, imp
 
 
 def test_customers_questions_go_to_the_support_address_where_there_is_one(load):
-    assert load(SUPPORT_EMAIL="help@northlight.example").reply_address == "help@northlight.example"
+    assert load(SUPPORT_EMAIL="help@northlight.example").business.email == "help@northlight.example"
 
 
 def test_the_stand_in_is_allowed_where_all_is_on_this_machine(load):

@@ -65,7 +65,7 @@ def test_the_payment_is_committed_before_stripe_is_asked(submit, world, rows):
         assert not answer.done()
         query = "SELECT status, session_id FROM payments JOIN attempts ON payment_id = payments.id"
         assert rows(query) == [("created", None)]
-        assert rows("SELECT asked_at IS NOT NULL FROM attempts") == [(True,)]
+        assert rows("SELECT claimed_at IS NOT NULL FROM attempts") == [(True,)]
         assert rows("SELECT pid FROM pg_stat_activity WHERE state ~ '^idle in'") == []
         assert answer.result().status_code == 303
 
@@ -125,7 +125,7 @@ def test_the_timeline_begins_with_the_customer_and_stripes_answer(submit, rows):
     entries = rows("SELECT subject, happened, source FROM timeline_entries ORDER BY id")
     ((session_id,),) = rows("SELECT session_id FROM attempts")
     assert entries == [
-        ("payment", "opened", "the customer"),
+        ("payment", "created", "the customer"),
         (session_id, "session open, unpaid", "checkout"),
         ("payment", "open", "checkout"),
     ]

@@ -71,6 +71,9 @@ def test_two_contents_of_one_form_sent_at_once_leave_one_current_payment(
     answers = send_at_once(form | {"amount": "20.00"}, form | {"amount": "30.00"})
     assert [answer.status_code for answer in answers] == [303, 303]
     assert rows("SELECT count(*) FROM payments WHERE replaced_at IS NULL") == [(1,)]
+    open_ones = """SELECT replaced_at FROM attempts JOIN payments ON payments.id = payment_id
+                   WHERE session_status = 'open'"""
+    assert rows(open_ones) == [(None,)]
 
 
 def test_going_back_and_changing_the_amount_closes_the_first_session(

@@ -111,7 +111,7 @@ def test_a_process_that_died_while_asking_is_taken_over_with_the_same_request(
 ):
     form = fill_in()
     cut_off(form)
-    rows("UPDATE attempts SET asked_at = now() RETURNING 1")
+    rows("UPDATE attempts SET claimed_at = now() RETURNING 1")
     ((attempt_id, parameters),) = rows("SELECT id, parameters FROM attempts")
     pass_time(timedelta(seconds=gateway.LONGEST_CALL + 1))
     assert send(form).status_code == 303
@@ -136,7 +136,7 @@ def test_an_answer_that_was_lost_is_asked_for_again_and_is_the_same(fill_in, sen
     first = send(form)
     rows(
         """UPDATE attempts SET session_id = NULL, session_url = NULL, session_status = NULL,
-           session_payment_status = NULL, asked_at = NULL RETURNING 1"""
+           session_payment_status = NULL, claimed_at = NULL RETURNING 1"""
     )
     assert send(form).location == first.location
     created, repeated = world.api_calls(CREATE)
@@ -189,10 +189,10 @@ def test_a_refusal_that_comes_after_the_claim_has_passed_on_changes_nothing(
     world.set(api_delay_s=1)
     with ThreadPoolExecutor() as customer:
         click = customer.submit(contextvars.copy_context().run, send, form)
-        until(lambda: rows("SELECT 1 FROM attempts WHERE asked_at IS NOT NULL"))
-        rows("UPDATE attempts SET asked_at = asked_at + interval '1 min' RETURNING id")
+        until(lambda: rows("SELECT 1 FROM attempts WHERE claimed_at IS NOT NULL"))
+        rows("UPDATE attempts SET claimed_at = claimed_at + interval '1 min' RETURNING id")
         assert click.result().status_code == 502
-    assert rows("SELECT count(*), count(asked_at) FROM attempts") == [(1, 1)]
+    assert rows("SELECT count(*), count(claimed_at) FROM attempts") == [(1, 1)]
 
 
 def test_a_test_payment_is_not_opened_with_a_live_key(submit, rows, installed, world):

@@ -46,7 +46,7 @@ def test_web_killed_between_the_rows_commit_and_stripes_answer(mortal_web, world
     # The server is back, and the customer clicks again once the dead process's claim has lapsed.
     until(lambda: world.api_calls("/v1/checkout/sessions")[0]["status"])
     world.set(api_delay_s=0)
-    rows("UPDATE attempts SET asked_at = asked_at - interval '1 min' RETURNING id")
+    rows("UPDATE attempts SET claimed_at = claimed_at - interval '1 min' RETURNING id")
     web.start()
     until(lambda: answers(url))
     answer = browser.post(f"{url}/checkout", data=form, allow_redirects=False)
@@ -78,7 +78,7 @@ def test_worker_killed_in_the_middle_of_a_delivery(app, variables, submit, deliv
         # The server has the whole letter and not yet said so when the worker dies.
         until(sink.holding.is_set)
         worker.kill()
-        assert rows("SELECT state, attempts FROM emails WHERE kind = 'receipt'") == [("queued", 0)]
+        assert rows("SELECT state, tries FROM emails WHERE kind = 'receipt'") == [("queued", 0)]
 
         worker.start()
         until(lambda: rows("SELECT state FROM emails WHERE kind = 'receipt'") == [("sent",)], 60)

@@ -49,7 +49,7 @@ def test_a_payment_sends_a_receipt_and_a_letter_to_the_owner(pay, mailbox, work,
         ["customer@example.com"],
         ["owner@northlight.example"],
     ]
-    assert rows("SELECT kind, state, attempts, last_error FROM emails ORDER BY kind") == [
+    assert rows("SELECT kind, state, tries, last_error FROM emails ORDER BY kind") == [
         ("owner_paid", "sent", 1, None),
         ("receipt", "sent", 1, None),
     ]

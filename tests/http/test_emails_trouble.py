@@ -20,7 +20,7 @@ from tests.mail_servers import (
 )
 from tests.stack import free_port
 
-STATES = "SELECT state, attempts, sent_at IS NOT NULL FROM emails"
+STATES = "SELECT state, tries, sent_at IS NOT NULL FROM emails"
 JOBS = """SELECT status::text, attempts, scheduled_at - now() FROM procrastinate_jobs
           WHERE task_name = 'deliver_email' AND status <> 'succeeded'"""
 
@@ -115,7 +115,7 @@ def test_the_pause_between_tries_doubles(work_with, rows, try_again):
 def test_after_as_many_tries_as_make_a_day_the_letter_is_given_up(work_with, rows, try_again):
     port = free_port()
     work_with(port)
-    rows("UPDATE emails SET attempts = attempts + 31 RETURNING id")
+    rows("UPDATE emails SET tries = tries + 31 RETURNING id")
     try_again()
     work_with(port)
     assert rows(STATES) == [("failed", 33, False)]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.http.conftest import retold, sign
 
-LETTERS = "SELECT kind, state, attempts FROM emails ORDER BY kind"
+LETTERS = "SELECT kind, state, tries FROM emails ORDER BY kind"
 EVENTS = "SELECT id, type, outcome, payment_id, payload IS NULL FROM stripe_events"
 EVERYTHING = """
     SELECT json_build_object(
