@@ -2,15 +2,27 @@
 
 Read in this order:
 
-- ``api``           Stripe's API under /v1; ``forms``, ``checks``, ``session_parameters`` judge what
-                    it is sent, ``errors`` is how it refuses, ``idempotency``, ``expand`` and
-                    ``lists`` are what all of its endpoints share
-- ``sessions``      a Checkout Session's shape and life; ``payments``: PaymentIntents and charges
-- ``hosted_page``   where the customer pays; ``cards``: the test cards
-- ``events``        what happened, as Stripe tells it; ``deliveries`` carries it to the endpoint
-                    under ``signatures``; ``clock`` does what time alone brings about
+- ``api``           who asks Stripe's API under /v1, and the answer kept for a key; ``endpoints``:
+                    what there is; ``forms``, ``checks``, ``session_parameters`` judge what is sent,
+                    ``errors`` is how it refuses; ``idempotency``, ``expand``, ``lists``,
+                    ``versions`` (older shapes) are what all endpoints share
+- ``sessions``      a Checkout Session's life, with ``line_items``; ``payments``: what each try
+                    makes of a PaymentIntent and its charge (``payment_shapes``), ``delayed``: what
+                    the bank says later; ``payment_intents``, ``charges``: what the merchant may
+                    change of them
+- ``refunds``, ``disputes`` with ``dispute_shapes``, ``balance``: life after payment; ``account``
+- ``hosted_page``   where the customer pays; ``payment_form`` judges what is typed there; ``cards``
+                    and ``bank_debits``: what to type
+- ``events``        what happened, as Stripe tells it; ``webhook_endpoints``: to whom;
+                    ``deliveries`` carries it there by ``webhook_client`` under ``signatures``
+- ``faults``        what goes wrong on purpose; ``faulty_api`` plays those of the API, ``presets``
+                    makes whole days of them
+- ``clock``         the stand-in's time; ``later``: what happens by itself, and when
+- ``actions``       /_sandbox's desk: the clock moved, what people and banks do
 - ``mailbox``       the SMTP server and the letters' pages
-- ``control``       /_sandbox for tests, with the switches of ``settings``; ``pages`` for people
+- ``recording``     --record: every exchange and event as a line of JSON
+- ``control``       /_sandbox for tests, with the switches of ``settings``; ``pages`` and
+                    ``controls_page`` for people
 - ``store``         SQLite; ``server`` HTTP; ``app`` and ``__main__`` put it together
 
 Nothing here imports payflow, nor the other way round: they meet over HTTP and SMTP.

@@ -9,12 +9,14 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from wsgiref.types import WSGIApplication
 
-from sandbox import clock, settings
+from sandbox import later, settings
 from sandbox.app import create_app
 from sandbox.deliveries import Deliveries
 from sandbox.idempotency import UnderWay
 from sandbox.mailbox import Sink
+from sandbox.recording import Recording
 from sandbox.server import Server
 from sandbox.settings import BadSetting
 from sandbox.store import Store
@@ -42,6 +44,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         type=Path,
         metavar="DIR",
         help="keeps the state across restarts (default: a temporary folder, deleted at the end)",
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="appends each API exchange and event, as JSON"
     )
     parser.add_argument("--webhook-url", metavar="URL", help="where events are delivered to")
     parser.add_argument("--webhook-secret", metavar="whsec_…", help="what signs them")
@@ -106,12 +111,13 @@ def run(args: argparse.Namespace, folder: Path) -> None:
     smtp_port = listening.getsockname()[1]
     origin = f"http://{HOST}:{server.server_port}"
     deliveries = Deliveries(store)
-    server.app = create_app(World(store, deliveries, UnderWay(), origin, smtp_port))
+    app = create_app(World(store, deliveries, UnderWay(), origin, smtp_port))
+    server.app = recorded(app, store, args.record) if args.record else app
     sink = Sink(store, listening)
     sink.start()
     threading.Thread(target=server.serve_forever, args=(0.05,), name="http", daemon=True).start()
     deliveries.start()
-    clock.start(store, deliveries)
+    later.start(store, deliveries)
     ended = end_signal()
     print(
         f"sandbox: Stripe {origin} · mailbox {origin}/inbox · SMTP {HOST}:{smtp_port}", flush=True
@@ -121,6 +127,16 @@ def run(args: argparse.Namespace, folder: Path) -> None:
     server.server_close()
     sink.stop(no_assert=True)
     store.close()
+
+
+def recorded(app: WSGIApplication, store: Store, path: Path) -> WSGIApplication:
+    try:
+        recording = Recording(path)
+    except OSError as error:
+        stop_short(f"can't record to {path}: {error}.")
+        raise
+    recording.watch(store)
+    return recording.around(app)
 
 
 def end_signal() -> threading.Event:

@@ -1,4 +1,7 @@
-"""Stripe's API under ``/v1``: who asks, what for, and the answer kept for the idempotency key."""
+"""Stripe's API under ``/v1``: who asks, in which version, and the answer kept for the key.
+
+What all endpoints share; the endpoints themselves stand in ``endpoints``.
+"""
 
 import base64
 import binascii
@@ -6,12 +9,11 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from sandbox import events, expand, forms, idempotency, lists, request_log, sessions, settings
+from sandbox import clock, expand, forms, idempotency, lists, request_log, settings, versions
 from sandbox.checks import top_level
 from sandbox.errors import ApiError, not_found
 from sandbox.idempotency import Reply
@@ -27,13 +29,22 @@ READERS = {"expand": lambda value, name: value}
 Work = Callable[[sqlite3.Connection, JsonDict], JsonDict]
 
 
-def install(app: Flask) -> None:
+def install(app: Flask, endpoints: Blueprint) -> None:
     """The hooks are the app's, not the blueprint's: unknown paths need the envelope as well."""
-    app.register_blueprint(api)
+    app.register_blueprint(endpoints)
     app.before_request(_begin)
     app.after_request(_finish)
     app.teardown_request(_end)
-    app.register_error_handler(ApiError, lambda error: _answer(error.status, error.envelope()))
+    app.register_error_handler(ApiError, refuse)
+
+
+def refuse(error: ApiError) -> Response:
+    response = _answer(error.status, error.envelope(g.request_id))
+    if error.should_retry is not None:
+        response.headers["Stripe-Should-Retry"] = "true" if error.should_retry else "false"
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def is_api() -> bool:
@@ -46,19 +57,35 @@ def envelope_for(error: HTTPException) -> Response:
         f"Unrecognized request URL ({request.method}: {request.path}). Please see"
         " https://stripe.com/docs or we can help at https://support.stripe.com/."
     )
-    return _answer(error.code or 500, ApiError(error.code or 500, text).envelope())
+    if (error.code or 500) >= 500:
+        text = "An unknown error occurred: the sandbox's log says more."
+        return refuse(ApiError(error.code or 500, text, kind="api_error"))
+    return refuse(ApiError(error.code or 500, text))
 
 
 def _begin() -> None:
     if not is_api():
         return
     g.request_id = new_id("req")
+    g.version = _version()
     _authenticate()
     key = request.headers.get("Idempotency-Key")
     if key and request.method == "POST":
         idempotency.check_key(key)
         world().under_way.enter(key)
         g.key = key
+
+
+def _version() -> str:
+    """The version asked for, else the account's. A newer one than ours is answered in ours."""
+    asked = request.headers.get("Stripe-Version")
+    if asked is None:
+        with world().store.reading() as db:
+            return str(settings.current(db)["api_version"])
+    if asked not in versions.KNOWN and not versions.NEWER.fullmatch(asked):
+        g.version = versions.API_VERSION
+        raise ApiError(400, f"Invalid Stripe API version: {asked}")
+    return asked
 
 
 def _authenticate() -> None:
@@ -101,7 +128,7 @@ def _finish(response: Response) -> Response:
     if not is_api():
         return response
     response.headers["Request-Id"] = g.request_id
-    response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", events.API_VERSION)
+    response.headers["Stripe-Version"] = g.version
     response.headers["Cache-Control"] = "no-cache, no-store"
     key = request.headers.get("Idempotency-Key")
     if key:
@@ -125,6 +152,7 @@ def _log_record(response: Response) -> JsonDict:
         "request_id": g.request_id,
         "status": response.status_code,
         "replayed": "Idempotent-Replayed" in response.headers,
+        "fault": g.strike.fault if g.get("strike") else None,
         "at": time.time(),
     }
 
@@ -135,7 +163,7 @@ def _end(error: BaseException | None) -> None:
         world().under_way.leave(key)
 
 
-def _params() -> JsonDict:
+def params_sent() -> JsonDict:
     encoded = request.get_data() if request.method == "POST" else request.query_string
     try:
         g.params = forms.parse(encoded.decode())
@@ -144,18 +172,47 @@ def _params() -> JsonDict:
     return dict(g.params)
 
 
-def _perform(work: Work) -> Response:
+def caused_by() -> dict[str, str | None]:
+    """What events of this request tell as their ``request``."""
+    return {"id": g.request_id, "idempotency_key": g.get("key")}
+
+
+def version() -> str:
+    return str(g.version)
+
+
+def perform(work: Work) -> Response:
     """Does the work once per idempotency key: effect, events and stored answer in one commit."""
-    params = _params()
-    with world().store.transaction() as db:
-        reply = _stored_reply(db, params) or _new_reply(db, params, work)
+    params = params_sent()
+    try:
+        with world().store.transaction() as db:
+            reply = _stored_reply(db, params) or _new_reply(db, params, work)
+    except ApiError as error:
+        remember(error)
+        raise
     world().deliveries.wake()
+    return answer_of(reply)
+
+
+def answer_of(reply: Reply) -> Response:
     response = Response(reply.body, reply.status, content_type="application/json")
     if g.get("key"):
         response.headers["Original-Request"] = reply.original
     if reply.replayed:
         response.headers["Idempotent-Replayed"] = "true"
+    if reply.status >= 400:
+        response.headers["Stripe-Should-Retry"] = "false"
     return response
+
+
+def remember(error: ApiError) -> None:
+    """Keeps the refusal for the request's key if Stripe would: not what failed validation or met a
+    conflict, but what went wrong once the work had begun."""
+    if error.kept and g.get("key"):
+        body = json.dumps(error.envelope(g.request_id), ensure_ascii=False)
+        reply = Reply(error.status, body, g.request_id, False)
+        with world().store.transaction() as db:
+            idempotency.keep(db, g.key, request.path, g.params, reply, clock.now())
 
 
 def _stored_reply(db: sqlite3.Connection, params: JsonDict) -> Reply | None:
@@ -164,108 +221,45 @@ def _stored_reply(db: sqlite3.Connection, params: JsonDict) -> Reply | None:
 
 
 def _new_reply(db: sqlite3.Connection, params: JsonDict, work: Work) -> Reply:
-    paths = params.get("expand", [])
-    body = expand.expand(db, work(db, params), paths)
+    body = _shown(db, work(db, params), params)
     reply = Reply(200, json.dumps(body, ensure_ascii=False), g.request_id, False)
     if g.get("key"):
-        idempotency.keep(db, g.key, request.path, params, reply, time.time())
+        idempotency.keep(db, g.key, request.path, params, reply, clock.now())
     return reply
 
 
-def _read(work: Work) -> Response:
-    params = _params()
-    with world().store.reading() as db:
-        body = work(db, params)
-        return _answer(200, expand.expand(db, body, params.get("expand", [])))
+def _shown(db: sqlite3.Connection, body: JsonDict, params: JsonDict) -> JsonDict:
+    """The object expanded, then in the shape of the request's version."""
+    expanded = expand.expand(db, body, params.get("expand", []))
+    if body.get("object") == "event" or request.path == "/v1/events":
+        return expanded  # events keep the version they were made in
+    return versions.render(db, expanded, g.version)
 
 
-def _caused_by() -> dict[str, str | None]:
-    """What events of this request tell as their ``request``."""
-    return {"id": g.request_id, "idempotency_key": g.get("key")}
+def read(work: Work) -> Response:
+    params = params_sent()
+    with world().store.transaction() as db:
+        return _answer(200, _shown(db, work(db, params), params))
 
 
-@api.post("/checkout/sessions")
-def create_session() -> Response:
-    return _perform(lambda db, params: sessions.create(db, params, world().origin))
+def retrieve(work: Callable[[sqlite3.Connection], JsonDict]) -> Response:
+    """An object by its id: no parameters but ``expand``."""
 
-
-@api.get("/checkout/sessions")
-def list_sessions() -> Response:
-    return _list_of(sessions.KIND)
-
-
-@api.get("/checkout/sessions/<session_id>")
-def retrieve_session(session_id: str) -> Response:
-    return _retrieve(lambda db: sessions.load(db, session_id))
-
-
-@api.post("/checkout/sessions/<session_id>/expire")
-def expire_session(session_id: str) -> Response:
-    def work(db: sqlite3.Connection, params: JsonDict) -> JsonDict:
-        top_level(params, READERS)
-        return sessions.expire_on_request(db, session_id, _caused_by())
-
-    return _perform(work)
-
-
-@api.get("/checkout/sessions/<session_id>/line_items")
-def session_line_items(session_id: str) -> Response:
-    def work(db: sqlite3.Connection) -> JsonDict:
-        sessions.load(db, session_id)
-        return sessions.line_items(db, session_id)
-
-    return _retrieve(work)
-
-
-@api.get("/payment_intents")
-def list_payment_intents() -> Response:
-    return _list_of("payment_intent")
-
-
-@api.get("/payment_intents/<intent_id>")
-def retrieve_payment_intent(intent_id: str) -> Response:
-    return _retrieve(lambda db: _find(db, "payment_intent", intent_id, param="intent"))
-
-
-@api.get("/charges")
-def list_charges() -> Response:
-    return _list_of("charge")
-
-
-@api.get("/charges/<charge_id>")
-def retrieve_charge(charge_id: str) -> Response:
-    return _retrieve(lambda db: _find(db, "charge", charge_id))
-
-
-@api.get("/events")
-def list_events() -> Response:
-    return _read(lists.list_events)
-
-
-@api.get("/events/<event_id>")
-def retrieve_event(event_id: str) -> Response:
-    def work(db: sqlite3.Connection) -> JsonDict:
-        event = events.find(db, event_id)
-        if event is None:
-            raise not_found("event", event_id)
-        return event
-
-    return _retrieve(work)
-
-
-def _retrieve(work: Callable[[sqlite3.Connection], JsonDict]) -> Response:
     def checked(db: sqlite3.Connection, params: JsonDict) -> JsonDict:
         top_level(params, READERS)
         return work(db)
 
-    return _read(checked)
+    return read(checked)
 
 
-def _list_of(kind: str) -> Response:
-    return _read(lambda db, params: lists.list_objects(db, kind, request.path, params))
+def list_of(kind: str, *fields: str, **always: str) -> Response:
+    """Objects of a kind; ``fields`` are what the caller may filter by, ``always`` is given."""
+    return read(
+        lambda db, params: lists.list_objects(db, kind, request.path, params, fields, always)
+    )
 
 
-def _find(db: sqlite3.Connection, kind: str, object_id: str, param: str = "id") -> Any:
+def find(db: sqlite3.Connection, kind: str, object_id: str, param: str = "id") -> JsonDict:
     found = find_object(db, object_id, kind)
     if found is None:
         raise not_found(kind, object_id, param)

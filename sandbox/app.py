@@ -3,8 +3,9 @@
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
-from sandbox import api, cards, money
+from sandbox import actions, api, bank_debits, cards, endpoints, faulty_api, money
 from sandbox.control import control
+from sandbox.controls_page import controls_page
 from sandbox.hosted_page import hosted_page
 from sandbox.mailbox import mailbox
 from sandbox.pages import pages
@@ -28,8 +29,10 @@ def create_app(world: World) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     app.jinja_env.filters["amount"] = money.format_amount
     app.jinja_env.filters["grouped"] = cards.grouped
-    api.install(app)
-    for blueprint in (hosted_page, mailbox, control, pages):
+    app.jinja_env.filters["grouped_iban"] = bank_debits.grouped
+    api.install(app, endpoints.api)
+    faulty_api.install(app)
+    for blueprint in (actions.actions, hosted_page, mailbox, control, controls_page, pages):
         app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _error_page)
     app.after_request(_protect)

@@ -1,4 +1,5 @@
-"""The test cards: which pay, which are declined and how, which the sandbox can't play yet.
+"""The test cards: which pay, which are declined and how, which ask for 3-D Secure, and what comes
+of a payment made with them later.
 
 Numbers and answers: https://docs.stripe.com/testing
 """
@@ -18,12 +19,21 @@ class Decline(NamedTuple):
 
 
 class Card(NamedTuple):
+    """``authentication``: "required" shows the 3-D Secure page first; a decline comes after it.
+
+    ``dispute`` and ``refund`` name what happens to the payment later: to ``disputes`` a reason,
+    "inquiry" or "warning"; to ``refunds`` "pending" (succeeds later) or "fails" (after success).
+    """
+
     number: str
     brand: str
     title: str
     funding: str = "credit"
     country: str = "US"
     decline: Decline | None = None
+    authentication: str = "optional"
+    dispute: str | None = None
+    refund: str | None = None
 
     @property
     def last4(self) -> str:
@@ -33,7 +43,10 @@ class Card(NamedTuple):
 DECLINED = "Your card was declined."
 
 _DECLINES = {
-    "4000000000000002": ("Declined", Decline("card_declined", "generic_decline", DECLINED)),
+    "4000000000000002": (
+        "No reason given",
+        Decline("card_declined", "generic_decline", DECLINED),
+    ),
     "4000000000009995": (
         "Insufficient funds",
         Decline("card_declined", "insufficient_funds", "Your card has insufficient funds."),
@@ -94,34 +107,46 @@ _PAYING = (
     Card("6200000000000005", "unionpay", "UnionPay", country="CN"),
 )
 
-CARDS: Mapping[str, Card] = {card.number: card for card in _PAYING} | {
-    number: Card(number, "visa", title, decline=decline)
-    for number, (title, decline) in _DECLINES.items()
+_DECLINED = tuple(
+    Card(number, "visa", title, decline=decline) for number, (title, decline) in _DECLINES.items()
+)
+
+_AUTHENTICATED = (
+    Card("4000000000003220", "visa", "Must be authenticated", authentication="required"),
+    Card("4000002500003155", "visa", "Authenticated unless set up", authentication="required"),
+    Card("4000002760003184", "visa", "Authenticated every time", authentication="required"),
+    Card(
+        "4000008400001629",
+        "visa",
+        "Authenticated, then declined",
+        decline=Decline("card_declined", "generic_decline", DECLINED),
+        authentication="required",
+    ),
+    Card("4000000000003055", "visa", "Supported, not asked for"),
+)
+
+_DISPUTED = (
+    Card("4000000000000259", "visa", "Disputed as fraudulent", dispute="fraudulent"),
+    Card("4000000000002685", "visa", "Disputed: not received", dispute="product_not_received"),
+    Card("4000000000001976", "visa", "The bank inquires", dispute="inquiry"),
+    Card("4000000000005423", "visa", "Early fraud warning", dispute="warning"),
+)
+
+_REFUNDED = (
+    Card("4000000000007726", "visa", "Refunds pending, then succeed", refund="pending"),
+    Card("4000000000005126", "visa", "Refunds succeed, then fail", refund="fails"),
+)
+
+# As the hosted page's panel shows them.
+GROUPS: Mapping[str, tuple[Card, ...]] = {
+    "Paid": _PAYING,
+    "Declined": _DECLINED,
+    "3-D Secure": _AUTHENTICATED,
+    "Paid, then disputed": _DISPUTED,
+    "Paid, with refunds that take time": _REFUNDED,
 }
 
-# 3-D Secure, disputes, special refunds: cards whose story the sandbox doesn't tell yet.
-NOT_YET = frozenset(
-    """
-    4000002500003155 4000002760003184 4000008400001629 4000000000003220 4000000000003055
-    4000000000000259 4000000000002685 4000000000001976 4000000000005423
-    4000000000007726 4000000000005126
-    """.split()
-)
-
-# What the hosted page offers to fill in.
-OFFERED = tuple(
-    CARDS[number]
-    for number in (
-        "4242424242424242",
-        "5555555555554444",
-        "378282246310005",
-        "4000000000000002",
-        "4000000000009995",
-        "4000000000000069",
-        "4000000000000127",
-        "4000000000000119",
-    )
-)
+CARDS: Mapping[str, Card] = {card.number: card for group in GROUPS.values() for card in group}
 
 
 def passes_luhn(number: str) -> bool:

@@ -13,6 +13,8 @@ from sandbox.errors import ApiError, missing_parameter, unknown_parameter
 
 Checker = Callable[[Any, str], Any]
 
+MOST_METADATA = 50
+
 EMAIL = re.compile(r"^[^@\s,;<>\"()]+@[^@\s,;<>\"()]+\.[^@\s,;<>\"().]+$")
 
 
@@ -44,7 +46,16 @@ def _refuse_empty(value: str, name: str) -> None:
         )
 
 
-def integer(smallest: int = 0) -> Checker:
+def or_empty(checker: Checker) -> Checker:
+    """Where an empty string is taken, and means: unset."""
+
+    def check(value: Any, name: str) -> Any:
+        return "" if value == "" else checker(value, name)
+
+    return check
+
+
+def integer(smallest: int = 0, largest: int | None = None) -> Checker:
     def check(value: Any, name: str) -> int:
         if isinstance(value, str):
             _refuse_empty(value, name)
@@ -59,6 +70,13 @@ def integer(smallest: int = 0) -> Checker:
                 code="parameter_invalid_integer",
                 param=name,
             )
+        if largest is not None and int(value) > largest:
+            raise ApiError(
+                400,
+                f"This value must be less than or equal to {largest}.",
+                code="parameter_invalid_integer",
+                param=name,
+            )
         return int(value)
 
     return check
@@ -68,6 +86,11 @@ def boolean(value: Any, name: str) -> bool:
     if value not in ("true", "false"):
         raise ApiError(400, f"Invalid boolean: {value}", param=name)
     return bool(value == "true")
+
+
+def unplayed(_: Any, name: str) -> Any:
+    """A parameter that Stripe knows and the sandbox has no part of: refused, never ignored."""
+    raise ApiError(400, f"The sandbox does not support {name} (yet); Stripe may.", param=name)
 
 
 def one_of(*allowed: str) -> Checker:
@@ -108,11 +131,32 @@ def metadata(value: Any, name: str) -> dict[str, str]:
         value = {str(index): item for index, item in enumerate(value)}
     if not isinstance(value, dict):
         raise ApiError(400, "Invalid hash", param=name)
-    if len(value) > 50:
-        raise ApiError(400, "Metadata can have at most 50 keys", param=name)
+    if len(value) > MOST_METADATA:
+        raise ApiError(400, f"Metadata can have at most {MOST_METADATA} keys", param=name)
     for key, item in value.items():
         _check_metadata_entry(key, item, name)
     return {key: item for key, item in value.items() if item != ""}
+
+
+def metadata_change(value: Any, name: str) -> dict[str, str] | None:
+    """For an update: an empty string unsets its key, and one in place of the whole all of them."""
+    if value == "":
+        return None
+    if isinstance(value, list):
+        value = {str(index): item for index, item in enumerate(value)}
+    metadata(value, name)
+    change: dict[str, str] = value
+    return change
+
+
+def changed_metadata(old: Mapping[str, str], change: Mapping[str, str] | None) -> dict[str, str]:
+    """Keys that are not named stay as they are. https://docs.stripe.com/api/metadata"""
+    if change is None:
+        return {}
+    after = {key: item for key, item in {**old, **change}.items() if item != ""}
+    if len(after) > MOST_METADATA:
+        raise ApiError(400, f"Metadata can have at most {MOST_METADATA} keys", param="metadata")
+    return after
 
 
 def _check_metadata_entry(key: str, item: Any, name: str) -> None:

@@ -1,47 +1,58 @@
-"""What time alone brings about: sessions expire, old idempotency keys are forgotten."""
+"""The stand-in's time: the machine's, moved by what ``POST /_sandbox/clock`` asked for.
 
-import logging
+Everything that Stripe would date or wait for asks :func:`now`, never ``time.time()``: ``created``
+of objects and events, expiry, deadlines, retries, the timestamp of a signature. While the clock was
+never moved that is the real time; once moved it runs on from there, and the store remembers by how
+much. What time brings about stands in ``later``.
+
+    clock.now()                seconds since 1970, a float; ``int(clock.now())`` for ``created``
+    clock.offset()             how far the clock is moved, in seconds
+    clock.move(db, offset_s)   ``later.advance`` and a reset call it; you hardly need to
+"""
+
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-from sandbox import idempotency, sessions
-from sandbox.deliveries import Deliveries
-from sandbox.store import JsonDict, Store, due_objects
+_NAME = "clock_offset_s"
 
-log = logging.getLogger(__name__)
+# One process has one clock. Reading it takes no database, so that a sender can sign with it.
+_offset_s = 0.0
 
-LOOK_EVERY_S = 0.5
-
-WHEN_DUE: Mapping[str, Callable[[sqlite3.Connection, JsonDict], None]] = {
-    sessions.KIND: sessions.expire_if_due,
-}
+# While something that was due in the past is made up for, "now" is when it was due.
+_as_of: ContextVar[float | None] = ContextVar("as_of", default=None)
 
 
-def start(store: Store, deliveries: Deliveries) -> None:
-    threading.Thread(
-        target=_tick_forever, args=(store, deliveries), name="clock", daemon=True
-    ).start()
+def now() -> float:
+    moment = _as_of.get()
+    return time.time() + _offset_s if moment is None else moment
 
 
-def _tick_forever(store: Store, deliveries: Deliveries) -> None:
-    while True:
-        try:
-            _tick(store, deliveries)
-        except sqlite3.ProgrammingError:
-            return  # the store was closed: the process is ending
-        except Exception:
-            # One object that can't be dealt with must not stop the clock for all others.
-            log.exception("a tick of the clock failed")
-        time.sleep(LOOK_EVERY_S)
+def offset() -> float:
+    return _offset_s
 
 
-def _tick(store: Store, deliveries: Deliveries) -> None:
-    with store.transaction() as db:
-        due = due_objects(db, time.time())
-        for body in due:
-            WHEN_DUE[body["object"]](db, body)
-        idempotency.forget_old(db, time.time())
-    if due:
-        deliveries.wake()
+def move(db: sqlite3.Connection, offset_s: float) -> None:
+    """Sets how many seconds the clock is ahead of the machine's (0: not at all)."""
+    global _offset_s
+    db.execute("INSERT OR REPLACE INTO clock (name, value) VALUES (?, ?)", (_NAME, offset_s))
+    _offset_s = offset_s
+
+
+def restore(db: sqlite3.Connection) -> None:
+    """At the start: the clock goes on where the last process left it."""
+    global _offset_s
+    row = db.execute("SELECT value FROM clock WHERE name = ?", (_NAME,)).fetchone()
+    _offset_s = 0.0 if row is None else float(row["value"])
+
+
+@contextmanager
+def as_of(moment: float) -> Iterator[None]:
+    """In here, in this thread, ``now()`` is ``moment``."""
+    token = _as_of.set(moment)
+    try:
+        yield
+    finally:
+        _as_of.reset(token)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from sandbox import request_log, settings, store
+from sandbox import clock, presets, request_log, settings, store
 from sandbox.settings import BadSetting
 from sandbox.world import world
 
@@ -37,10 +37,24 @@ def change_settings() -> Response:
     return _json(after)
 
 
+@control.post("/presets/<name>")
+def choose_preset(name: str) -> Response:
+    wanted = presets.switches_of(name)
+    if wanted is None:
+        listed = ", ".join(presets.PRESETS)
+        return _json({"error": f"There is no preset {name!r}; there are {listed}."}, 404)
+    with world().store.transaction() as db:
+        settings.change(db, wanted)
+        after = settings.current(db)
+    world().deliveries.wake()
+    return _json(after)
+
+
 @control.post("/reset")
 def reset() -> Response:
     with world().store.transaction() as db:
         store.reset(db)
+        clock.move(db, 0.0)
         settings.reset(db)
         after = settings.current(db)
     world().under_way.forget()

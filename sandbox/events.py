@@ -1,15 +1,18 @@
-"""Events: what happened, as Stripe tells it. Serialised once; those bytes are what is delivered."""
+"""Events: what happened, as Stripe tells it. Serialised once; those bytes are what is delivered.
+
+An event is kept in the account's API version (the switch ``api_version``), and beside it once more
+for each other version that an endpoint listens in. Read back, it is in the account's.
+"""
 
 import json
 import sqlite3
-import time
 from collections.abc import Mapping
 
-from sandbox import settings
+from sandbox import clock, indented, settings, versions, webhook_endpoints
 from sandbox.ids import new_id
 from sandbox.store import JsonDict
 
-API_VERSION = "2026-05-27.dahlia"
+READABLE_FOR_S = 30 * 24 * 60 * 60
 
 NO_REQUEST: Mapping[str, str | None] = {"id": None, "idempotency_key": None}
 
@@ -19,62 +22,112 @@ def record(
     kind: str,
     data: JsonDict,
     request: Mapping[str, str | None] = NO_REQUEST,
+    previous: Mapping[str, object] | None = None,
 ) -> str:
-    """Stores an event about ``data`` as it is now and queues its delivery; returns the event's id.
+    """Stores an event about ``data`` as it is now and queues its deliveries; returns its id.
 
-    Wake the deliveries once the transaction is committed.
+    ``previous`` tells the former values of what changed, as ``…updated`` events have them. Wake the
+    deliveries once the transaction is committed.
     """
     event_id = new_id("evt")
     switches = settings.current(db)
-    has_endpoint = switches["webhook_url"] is not None
-    event = {
+    endpoints = webhook_endpoints.listening(db, kind)
+    event: JsonDict = {
         "id": event_id,
         "object": "event",
-        "api_version": API_VERSION,
-        "created": int(time.time()),
-        "data": {"object": data},
+        "api_version": versions.API_VERSION,
+        "created": int(clock.now()),
+        "data": {"object": data} | ({"previous_attributes": dict(previous)} if previous else {}),
         "livemode": False,
-        "pending_webhooks": 1 if has_endpoint else 0,
+        "pending_webhooks": len(endpoints),
         "request": dict(request),
         "type": kind,
     }
-    db.execute(
-        "INSERT INTO events (id, type, object_id, created, body) VALUES (?, ?, ?, ?, ?)",
-        (event_id, kind, data["id"], event["created"], _serialise(event)),
-    )
-    if has_endpoint:
-        queue(db, event_id, time.time() + switches["webhook_delay_s"])
+    account = switches["api_version"]
+    _keep(db, event, account, {endpoint["api_version"] or account for endpoint in endpoints})
+    for endpoint in endpoints:
+        queue(db, event_id, clock.now() + switches["webhook_delay_s"], endpoint["id"])
     return event_id
 
 
-def _serialise(event: JsonDict) -> bytes:
-    """Indented and in plain UTF-8, as Stripe sends it: no common JSON library's default, so that a
-    receiver which verifies a re-serialised body fails here as it would there."""
-    return json.dumps(event, indent=2, ensure_ascii=False).encode()
-
-
-def queue(db: sqlite3.Connection, event_id: str, due_at: float) -> None:
-    """Delivers the event at ``due_at``, whatever came of earlier deliveries; retries start anew."""
+def _keep(db: sqlite3.Connection, event: JsonDict, account: str, listened: set[str]) -> None:
     db.execute(
-        "INSERT INTO deliveries (event_id, state, due_at) VALUES (?, 'pending', ?)"
-        " ON CONFLICT (event_id) DO UPDATE"
-        " SET state = 'pending', tries = 0, due_at = excluded.due_at",
-        (event_id, due_at),
+        "INSERT INTO events (id, type, object_id, created, body) VALUES (?, ?, ?, ?, ?)",
+        (
+            event["id"],
+            event["type"],
+            event["data"]["object"]["id"],
+            event["created"],
+            _serialise(db, event, account),
+        ),
+    )
+    db.executemany(
+        "INSERT INTO renderings (event_id, api_version, body) VALUES (?, ?, ?)",
+        [
+            (event["id"], version, _serialise(db, event, version))
+            for version in listened - {account}
+        ],
     )
 
 
-def find(db: sqlite3.Connection, event_id: str) -> JsonDict | None:
-    """The event with ``pending_webhooks`` as of now."""
+def _serialise(db: sqlite3.Connection, event: JsonDict, version: str) -> bytes:
+    """Indented and in plain UTF-8, as Stripe sends it: no common JSON library's default, so that a
+    receiver which verifies a re-serialised body fails here as it would there."""
+    shown = versions.render(db, event, version) | {"api_version": version}
+    return indented.dumps(shown).encode()
+
+
+def payload(db: sqlite3.Connection, event_id: str, version: str | None) -> bytes:
+    """The event's bytes for an endpoint of ``version`` (None: of the account's)."""
     row = db.execute(
-        "SELECT body, state FROM events LEFT JOIN deliveries ON event_id = id WHERE id = ?",
-        (event_id,),
+        "SELECT body FROM renderings WHERE event_id = ? AND api_version = ?", (event_id, version)
     ).fetchone()
-    return None if row is None else current(row)
+    row = row or db.execute("SELECT body FROM events WHERE id = ?", (event_id,)).fetchone()
+    return bytes(row["body"])
 
 
-def current(row: sqlite3.Row) -> JsonDict:
+def queue(
+    db: sqlite3.Connection, event_id: str, due_at: float, endpoint_id: str | None = None
+) -> None:
+    """Delivers the event at ``due_at`` whatever came of earlier deliveries; retries start anew.
+
+    ``endpoint_id`` None: to all endpoints that listen to its type now.
+    """
+    if endpoint_id is None:
+        row = db.execute("SELECT type FROM events WHERE id = ?", (event_id,)).fetchone()
+        for endpoint in webhook_endpoints.listening(db, row["type"]):
+            queue(db, event_id, due_at, endpoint["id"])
+        return
+    db.execute(
+        "INSERT INTO deliveries (event_id, endpoint_id, state, due_at)"
+        " VALUES (?, ?, 'pending', ?)"
+        " ON CONFLICT (event_id, endpoint_id) DO UPDATE"
+        " SET state = 'pending', tries = 0, due_at = excluded.due_at",
+        (event_id, endpoint_id, due_at),
+    )
+
+
+def oldest() -> float:
+    """Events that were made before this time can't be read any more."""
+    return clock.now() - READABLE_FOR_S
+
+
+def find(db: sqlite3.Connection, event_id: str) -> JsonDict | None:
+    """The event with ``pending_webhooks`` as of now; None once it is too old to be read."""
+    row = db.execute(
+        "SELECT * FROM events WHERE id = ? AND created > ?", (event_id, oldest())
+    ).fetchone()
+    return None if row is None else current(db, row)
+
+
+def current(db: sqlite3.Connection, row: sqlite3.Row) -> JsonDict:
+    """A row of the table ``events``: how many endpoints are yet to say 2xx is counted anew."""
     event: JsonDict = json.loads(row["body"])
-    event["pending_webhooks"] = int(row["state"] not in (None, "succeeded"))
+    pending = db.execute(
+        "SELECT count(*) FROM deliveries WHERE event_id = ? AND state <> 'succeeded'",
+        (event["id"],),
+    ).fetchone()
+    event["pending_webhooks"] = pending[0]
     return event
 
 

@@ -1,189 +1,242 @@
 """The page where the customer pays: ``/c/pay/cs_test_…``, with fields Checkout's users know.
 
-The form is parsed and judged here; what a payment does is for ``sessions`` and ``payments``.
+The form is judged by ``payment_form``; what a payment does is for ``sessions`` and ``payments``.
+Where the bank wants to hear from the customer first, the way leads over ``…/authenticate``.
 """
 
-import re
 import sqlite3
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from flask import Blueprint, Response, redirect, render_template, request
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from sandbox import cards, checks, events, money, payments, sessions, settings
+from sandbox import (
+    bank_debits,
+    cards,
+    clock,
+    delayed,
+    events,
+    money,
+    payment_form,
+    payments,
+    sessions,
+    settings,
+)
 from sandbox.errors import ApiError
 from sandbox.payments import Payer
-from sandbox.store import JsonDict, private_part
+from sandbox.store import JsonDict, private_part, update_private
 from sandbox.world import world
 
-hosted_page = Blueprint("hosted_page", __name__)
+hosted_page = Blueprint("hosted_page", __name__, url_prefix="/c/pay")
 
 # As long as Stripe holds the customer for the answer to checkout.session.completed.
 HELD_AT_MOST_S = 10.0
 
-FIELDS = ("email", "number", "expiration", "cvc", "name")
-EXPIRATION = re.compile(r"(\d{1,2}) ?/ ?(\d{2}|\d{4})|(\d{2})(\d{2})")
+NOT_AUTHENTICATED = (
+    "We are unable to authenticate your payment method. Please choose a different payment method"
+    " and try again."
+)
 
 
 class Outcome(NamedTuple):
-    """After a confirmation: the session, the event that completed it, or why the card said no."""
+    """After a try: the session, and the event that completed it, or why the answer was no."""
 
     session: JsonDict
     completed_event: str | None = None
     refusal: str | None = None
+    asks: bool = False
 
 
-@hosted_page.get("/c/pay/<session_id>")
+@hosted_page.get("/<session_id>")
 def show(session_id: str) -> Response | str:
     with world().store.transaction() as db:
         session = _load(db, session_id)
         if session is None:
             return _not_found()
-        sessions.expire_if_due(db, session)
         items = private_part(db, session_id)["line_items"]
+        typed = _typed_before(db, session)
     world().deliveries.wake()
-    typed = dict.fromkeys(FIELDS, "") | {"email": session["customer_email"] or ""}
     return _page(session, items, typed, {})
 
 
-@hosted_page.post("/c/pay/<session_id>")
+@hosted_page.post("/<session_id>")
 def pay(session_id: str) -> Response | str | BaseResponse:
-    typed = {field: request.form.get(field, "").strip()[:200] for field in FIELDS}
-    payer, errors = read_form(typed, datetime.now(UTC))
     with world().store.transaction() as db:
         session = _load(db, session_id)
         if session is None:
             return _not_found()
         private = private_part(db, session_id)
-        outcome = _confirm(db, session, private["payment_intent_data"], payer)
+        typed = payment_form.typed_in(request.form, session["payment_method_types"])
+        payer, errors = payment_form.read(typed, _today())
+        outcome = _confirm(db, session, private["payment_intent_data"], payer, typed)
+    return _answer(outcome, private["line_items"], typed, errors)
+
+
+@hosted_page.get("/<session_id>/authenticate")
+def challenge(session_id: str) -> Response | str | BaseResponse:
+    with world().store.transaction() as db:
+        session = _load(db, session_id)
+        if session is None:
+            return _not_found()
+        asked = _is_asked(db, session)
+        typed = _typed_before(db, session)
     world().deliveries.wake()
-    if outcome.completed_event:
-        world().deliveries.wait_for_answer(outcome.completed_event, HELD_AT_MOST_S)
-        return redirect(merchant_url(session["success_url"], session_id), 303)
-    if outcome.refusal:
-        errors = {"card": outcome.refusal}
-    return _page(outcome.session, private["line_items"], typed, errors)
+    if not asked:
+        return redirect(url_for("hosted_page.show", session_id=session_id), 303)
+    return render_template(
+        "challenge.html", session=session, amount=_amount(session), last4=typed["number"][-4:]
+    )
+
+
+@hosted_page.post("/<session_id>/authenticate")
+def authenticate(session_id: str) -> Response | str | BaseResponse:
+    passed = request.form.get("answer") == "complete"
+    with world().store.transaction() as db:
+        session = _load(db, session_id)
+        if session is None:
+            return _not_found()
+        items = private_part(db, session_id)["line_items"]
+        typed = _typed_before(db, session)
+        payer, errors = payment_form.read(typed, _today())
+        outcome = _authenticated(db, session, payer, passed)
+    return _answer(outcome, items, typed, errors)
+
+
+def _today() -> datetime:
+    return datetime.fromtimestamp(clock.now(), UTC)
 
 
 def _load(db: sqlite3.Connection, session_id: str) -> JsonDict | None:
+    """The session as time has left it, or None."""
     try:
-        return sessions.load(db, session_id)
+        session = sessions.load(db, session_id)
     except ApiError:
         return None
+    sessions.expire_if_due(db, session)
+    return session
+
+
+def _is_asked(db: sqlite3.Connection, session: JsonDict) -> bool:
+    if session["status"] != "open" or not session["payment_intent"]:
+        return False
+    return bool(payments.intent_of(db, session)["status"] == "requires_action")
+
+
+def _typed_before(db: sqlite3.Connection, session: JsonDict) -> dict[str, str]:
+    """What was typed before the bank asked: the customer may come back from there."""
+    if session["status"] == "open" and session["payment_intent"]:
+        kept: dict[str, str] | None = private_part(db, session["payment_intent"]).get("typed")
+        if kept is not None:
+            return kept
+    return payment_form.blank(session["customer_email"])
 
 
 def _confirm(
-    db: sqlite3.Connection, session: JsonDict, data: Mapping[str, str], payer: Payer | None
+    db: sqlite3.Connection,
+    session: JsonDict,
+    data: Mapping[str, str],
+    payer: Payer | None,
+    typed: Mapping[str, str],
 ) -> Outcome:
     """Under the store's lock: of two clicks the second finds the session complete."""
-    sessions.expire_if_due(db, session)
-    if session["status"] == "complete":
-        return Outcome(session, events.latest_of(db, session["id"], "checkout.session.completed"))
     if session["status"] != "open" or payer is None:
+        return _as_it_is(db, session)
+    intent = payments.confirm(db, session, data, payer, typed)
+    return _after_try(db, session, intent, payer)
+
+
+def _authenticated(
+    db: sqlite3.Connection, session: JsonDict, payer: Payer | None, passed: bool
+) -> Outcome:
+    if payer is None or not _is_asked(db, session):
+        return _as_it_is(db, session)
+    intent = payments.authenticate(db, payments.intent_of(db, session), payer, passed)
+    return _after_try(db, session, intent, payer)
+
+
+def _as_it_is(db: sqlite3.Connection, session: JsonDict) -> Outcome:
+    if session["status"] != "complete":
         return Outcome(session)
-    intent = payments.confirm(db, session, data, payer)
-    if intent["status"] != "succeeded":
+    return Outcome(session, events.latest_of(db, session["id"], "checkout.session.completed"))
+
+
+def _after_try(
+    db: sqlite3.Connection, session: JsonDict, intent: JsonDict, payer: Payer
+) -> Outcome:
+    if intent["status"] == "requires_action":
         sessions.keep_payment_intent(db, session, intent["id"])
-        return Outcome(session, refusal=intent["last_payment_error"]["message"])
-    completed = sessions.complete(db, session, intent["id"], payer)
-    if _told_at_once(db):
-        world().deliveries.expect(completed)
+        return Outcome(session, asks=True)
+    # The charge is made, or refused: what was typed has served.
+    update_private(db, intent["id"], {"session": session["id"]})
+    if intent["status"] == "requires_payment_method":
+        sessions.keep_payment_intent(db, session, intent["id"])
+        return Outcome(session, refusal=_words(intent["last_payment_error"]))
+    completed = sessions.complete(db, session, intent, payer)
+    if intent["status"] == "processing":
+        delayed.schedule(db, intent["latest_charge"])
+    told = _told_at_once(db, completed)
+    if told:
+        world().deliveries.expect(completed, told)
     return Outcome(session, completed)
 
 
-def _told_at_once(db: sqlite3.Connection) -> bool:
-    """Whether an answer can come soon: the customer is held for it, and only then."""
+def _words(error: JsonDict) -> str:
+    """Stripe's page words for the customer what the API words for programs."""
+    if error["code"] == "payment_intent_authentication_failure":
+        return NOT_AUTHENTICATED
+    return str(error["message"])
+
+
+def _told_at_once(db: sqlite3.Connection, event_id: str) -> int:
+    """How many endpoints can answer soon: the customer is held for them, and only then."""
     switches = settings.current(db)
-    return bool(switches["webhook_url"] and switches["deliver"] and not switches["webhook_delay_s"])
+    if not switches["deliver"] or switches["webhook_delay_s"]:
+        return 0
+    row = db.execute("SELECT count(*) FROM deliveries WHERE event_id = ?", (event_id,)).fetchone()
+    return int(row[0])
+
+
+def _answer(
+    outcome: Outcome, items: list[JsonDict], typed: Mapping[str, str], errors: Mapping[str, str]
+) -> str | BaseResponse:
+    """Call after the commit: the merchant may ask for the session as soon as it hears of it."""
+    world().deliveries.wake()
+    session_id = outcome.session["id"]
+    if outcome.completed_event:
+        world().deliveries.wait_for_answers(outcome.completed_event, HELD_AT_MOST_S)
+        return redirect(merchant_url(outcome.session["success_url"], session_id), 303)
+    if outcome.asks:
+        return redirect(url_for("hosted_page.challenge", session_id=session_id), 303)
+    if outcome.refusal:
+        errors = {"refusal": outcome.refusal}
+    return _page(outcome.session, items, typed, errors)
 
 
 def merchant_url(template: str, session_id: str) -> str:
     return template.replace("{CHECKOUT_SESSION_ID}", session_id)
 
 
-def read_form(typed: Mapping[str, str], now: datetime) -> tuple[Payer | None, dict[str, str]]:
-    """The payer, or what is wrong with which field, in Stripe's words where it has some."""
-    number = re.sub(r"[\s-]", "", typed["number"])
-    expiry = _expiry(typed["expiration"])
-    found = {
-        "email": _email_error(typed["email"]),
-        "number": _number_error(number),
-        "expiration": _expiry_error(typed["expiration"], expiry, now),
-        "cvc": _cvc_error(typed["cvc"]),
-        "name": None if typed["name"] else "Enter the name on the card.",
-    }
-    errors = {field: error for field, error in found.items() if error}
-    if errors or expiry is None:
-        return None, errors
-    year, month = expiry
-    return Payer(typed["email"], typed["name"], cards.CARDS[number], month, year), {}
-
-
-def _email_error(email: str) -> str | None:
-    if not email:
-        return "Enter your email."
-    return None if checks.EMAIL.match(email) else "Your email is invalid."
-
-
-def _number_error(number: str) -> str | None:
-    if len(number) < 12 and re.fullmatch(r"\d*", number):
-        return "Your card number is incomplete."
-    if not re.fullmatch(r"[0-9]{12,19}", number) or not cards.passes_luhn(number):
-        return "Your card number is invalid."
-    if number in cards.NOT_YET:
-        return "This test card is not supported yet by this stand-in for Stripe."
-    if number not in cards.CARDS:
-        return (
-            "Your card was declined. Only Stripe's test cards work here;"
-            " never type a real card's number into this page."
-        )
-    return None
-
-
-def _expiry(typed: str) -> tuple[int, int] | None:
-    """(year, month); a year of two digits is this century's."""
-    match = EXPIRATION.fullmatch(typed)
-    if match is None:
-        return None
-    month, year = int(match[1] or match[3]), int(match[2] or match[4])
-    return (year + 2000 if year < 100 else year), month
-
-
-def _expiry_error(typed: str, expiry: tuple[int, int] | None, now: datetime) -> str | None:
-    if expiry is None:
-        return (
-            "Your card's expiration date is incomplete." if typed else "Enter the expiration date."
-        )
-    year, month = expiry
-    if not 1 <= month <= 12 or year > now.year + 50:
-        return "Your card's expiration date is invalid."
-    if year < now.year:
-        return "Your card's expiration year is in the past."
-    return "Your card's expiration date is in the past." if expiry < (now.year, now.month) else None
-
-
-def _cvc_error(cvc: str) -> str | None:
-    return None if re.fullmatch(r"[0-9]{3,4}", cvc) else "Your card's security code is incomplete."
+def _amount(session: JsonDict) -> str:
+    return money.format_amount(session["amount_total"], session["currency"])
 
 
 def _page(
     session: JsonDict, items: list[JsonDict], typed: Mapping[str, str], errors: Mapping[str, str]
 ) -> str:
-    amount = money.format_amount(session["amount_total"], session["currency"])
     back = session["success_url" if session["status"] == "complete" else "cancel_url"]
     return render_template(
         "pay.html" if session["status"] == "open" else "closed.html",
         session=session,
         items=items,
-        amount=amount,
+        amount=_amount(session),
         typed=typed,
         errors=errors,
-        offered=cards.OFFERED,
+        groups=cards.GROUPS,
+        accounts=bank_debits.ACCOUNTS.values(),
         back=merchant_url(back, session["id"]) if back else None,
-        next_year=f"{time.gmtime().tm_year % 100 + 8:02}",
+        next_year=f"{(_today().year + 8) % 100:02}",
     )
 
 

@@ -42,6 +42,7 @@ class UnderWay:
                     f" going through): {key}. Please try again later.",
                     code="idempotency_key_in_use",
                     kind="idempotency_error",
+                    should_retry=True,
                 )
             self._keys.add(key)
 
@@ -60,6 +61,7 @@ def check_key(key: str) -> None:
             400,
             f"Idempotency keys can be at most {LONGEST_KEY} characters, this one has {len(key)}.",
             kind="idempotency_error",
+            should_retry=False,
         )
 
 
@@ -79,6 +81,7 @@ def find(db: sqlite3.Connection, key: str, path: str, params: JsonDict) -> Reply
             "Keys for idempotent requests can only be used for the same endpoint they were first"
             f" used for ('{path}' vs '{row['path']}'). {hint}",
             kind="idempotency_error",
+            should_retry=False,
         )
     if row["fingerprint"] != fingerprint(params):
         raise ApiError(
@@ -86,6 +89,7 @@ def find(db: sqlite3.Connection, key: str, path: str, params: JsonDict) -> Reply
             "Keys for idempotent requests can only be used with the same parameters they were first"
             f" used with. {hint}",
             kind="idempotency_error",
+            should_retry=False,
         )
     return Reply(row["status"], row["body"], row["request_id"], replayed=True)
 
@@ -97,6 +101,13 @@ def keep(
         "INSERT INTO idempotency_keys (key, path, fingerprint, status, body, request_id, created)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (key, path, fingerprint(params), reply.status, reply.body, reply.original, now),
+    )
+
+
+def replace(db: sqlite3.Connection, key: str, status: int, body: str) -> None:
+    """The effect is stored, but what the key will be answered from now on is this."""
+    db.execute(
+        "UPDATE idempotency_keys SET status = ?, body = ? WHERE key = ?", (status, body, key)
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox import events
@@ -12,6 +12,7 @@ from sandbox.store import JsonDict
 
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 MOST_TYPES = 20
+NOTHING: Mapping[str, str] = {}
 
 
 def moment(value: Any, name: str) -> dict[str, int]:
@@ -26,7 +27,7 @@ PAGE: Mapping[str, Checker] = {
     "created": moment,
     "ending_before": string(),
     "expand": list_of(string()),
-    "limit": integer(1),
+    "limit": integer(1, 100),
     "starting_after": string(),
 }
 
@@ -41,16 +42,17 @@ EVENT_FILTERS: Mapping[str, Checker] = {
 def list_events(db: sqlite3.Connection, values: Mapping[str, Any]) -> JsonDict:
     params = top_level(values, EVENT_FILTERS)
     conditions, arguments = _time_conditions(params)
+    conditions.append("created > ?")
+    arguments.append(events.oldest())
     types = _types(params)
     if types:
         conditions.append("(" + " OR ".join(["type GLOB ?"] * len(types)) + ")")
         arguments += types
     if "delivery_success" in params:
-        undelivered = "state IS NOT NULL AND state <> 'succeeded'"
-        conditions.append(f"NOT ({undelivered})" if params["delivery_success"] else undelivered)
-    page, has_more = _page(db, "events LEFT JOIN deliveries ON event_id = id", "events", params,
-                           conditions, arguments)  # fmt: skip
-    return _list([events.current(row) for row in page], has_more, "/v1/events")
+        undelivered = "id IN (SELECT event_id FROM deliveries WHERE state <> 'succeeded')"
+        conditions.append(f"NOT {undelivered}" if params["delivery_success"] else undelivered)
+    page, has_more = _page(db, "events", "event", params, conditions, arguments)
+    return _list([events.current(db, row) for row in page], has_more, "/v1/events")
 
 
 def _types(params: Mapping[str, Any]) -> list[str]:
@@ -63,13 +65,24 @@ def _types(params: Mapping[str, Any]) -> list[str]:
 
 
 def list_objects(
-    db: sqlite3.Connection, kind: str, url: str, values: Mapping[str, Any]
+    db: sqlite3.Connection,
+    kind: str,
+    url: str,
+    values: Mapping[str, Any],
+    fields: Sequence[str] = (),
+    always: Mapping[str, str] = NOTHING,
 ) -> JsonDict:
-    params = top_level(values, PAGE)
+    """``fields`` are those of the object that the caller may filter by; ``always`` is ours to."""
+    checkers = {field: string() for field in fields}
+    params = top_level(values, {**PAGE, **checkers})
     conditions, arguments = _time_conditions(params)
     conditions.append("object = ?")
     arguments.append(kind)
-    page, has_more = _page(db, "objects", "objects", params, conditions, arguments)
+    wanted = {field: params[field] for field in fields if field in params} | dict(always)
+    for field, value in wanted.items():
+        conditions.append(f"json_extract(body, '$.{field}') = ?")
+        arguments.append(value)
+    page, has_more = _page(db, "objects", kind, params, conditions, arguments)
     return _list([json.loads(row["body"]) for row in page], has_more, url)
 
 
@@ -80,38 +93,39 @@ def _time_conditions(params: Mapping[str, Any]) -> tuple[list[str], list[Any]]:
 
 def _page(
     db: sqlite3.Connection,
-    source: str,
     table: str,
+    kind: str,
     params: Mapping[str, Any],
     conditions: list[str],
     arguments: list[Any],
 ) -> tuple[list[sqlite3.Row], bool]:
-    limit = params.get("limit", 10)
-    if limit > 100:
-        raise ApiError(
-            400, "This value must be less than or equal to 100.", param="limit",
-            code="parameter_invalid_integer",
-        )  # fmt: skip
     backwards = "ending_before" in params
+    if backwards and "starting_after" in params:
+        raise ApiError(
+            400, "You may only specify one of these parameters: ending_before, starting_after."
+        )
     for name, comparison in (("starting_after", "<"), ("ending_before", ">")):
         if name in params:
             conditions.append(f"seq {comparison} ?")
-            arguments.append(_seq(db, table, params[name], name))
+            arguments.append(_seq(db, table, kind, params[name], name))
     where = " AND ".join(conditions) or "TRUE"
     order = "ASC" if backwards else "DESC"
+    limit = params.get("limit", 10)
     # Every piece of this statement is ours; what the caller sent stands in the arguments.
     rows = db.execute(
-        f"SELECT * FROM {source} WHERE {where} ORDER BY seq {order} LIMIT ?",
+        f"SELECT * FROM {table} WHERE {where} ORDER BY seq {order} LIMIT ?",
         (*arguments, limit + 1),
     ).fetchall()
     page = rows[:limit]
     return (page[::-1] if backwards else page), len(rows) > limit
 
 
-def _seq(db: sqlite3.Connection, table: str, object_id: str, param: str) -> int:
-    row = db.execute(f"SELECT seq FROM {table} WHERE id = ?", (object_id,)).fetchone()
+def _seq(db: sqlite3.Connection, table: str, kind: str, object_id: str, param: str) -> int:
+    extra = "" if table == "events" else " AND object = ?"
+    arguments = (object_id,) if table == "events" else (object_id, kind)
+    row = db.execute(f"SELECT seq FROM {table} WHERE id = ?{extra}", arguments).fetchone()
     if row is None:
-        raise not_found(table.removesuffix("s"), object_id, param)
+        raise not_found(kind, object_id, param, status=400)
     return int(row["seq"])
 
 

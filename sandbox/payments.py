@@ -1,329 +1,245 @@
-"""PaymentIntents, charges and payment methods: their shapes, and what a confirmation makes of them.
+"""A payment's life while the customer pays: what each try makes of the PaymentIntent.
 
-A PaymentIntent exists only once the customer has confirmed; each try makes a charge and a payment
-method of its own. Callers hold a transaction.
+A PaymentIntent exists only once the customer has confirmed; each try makes a payment method and,
+unless it ends at the 3-D Secure page, a charge. Callers hold a transaction. Private to a
+PaymentIntent are its ``session`` and, while the bank asks the customer, what was ``typed``; private
+to a charge is the ``number`` of the test card or the test IBAN, for what comes of it later.
 """
 
-import secrets
 import sqlite3
-import time
 import uuid
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from sandbox import events
-from sandbox.cards import Card, Decline
-from sandbox.ids import new_client_secret, new_id
-from sandbox.store import JsonDict, find_object, insert_object, update_object
+from sandbox import balance, clock, disputes, events, later, settings
+from sandbox import payment_shapes as shapes
+from sandbox.bank_debits import ACCOUNTS, BankAccount, Refusal
+from sandbox.cards import CARDS, Card, Decline
+from sandbox.ids import new_id
+from sandbox.payment_shapes import Payer as Payer
+from sandbox.payment_shapes import address as address
+from sandbox.store import (
+    JsonDict,
+    find_object,
+    insert_object,
+    private_part,
+    update_object,
+    update_private,
+)
 
-DESCRIPTOR = "TEST BUSINESS"
-DECLINE_DOC_URL = "https://stripe.com/docs/error-codes/"
+DOC_URL = "https://stripe.com/docs/error-codes/"
 
+NOT_AUTHENTICATED = (
+    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a"
+    " new PaymentMethod to attempt to fulfill this PaymentIntent again."
+)
 
-class Payer(NamedTuple):
-    """What the customer typed into the hosted page."""
-
-    email: str
-    name: str
-    card: Card
-    exp_month: int
-    exp_year: int
-
-
-def address(country: str) -> JsonDict:
-    """The page asks for no address; the country is the card's."""
-    return {
-        "city": None,
-        "country": country,
-        "line1": None,
-        "line2": None,
-        "postal_code": None,
-        "state": None,
-    }
+Cause = Mapping[str, str | None]
 
 
 def confirm(
-    db: sqlite3.Connection, session: JsonDict, data: Mapping[str, Any], payer: Payer
-) -> JsonDict:
-    """One try with one card: makes or reuses the session's PaymentIntent, charges it, tells events.
-
-    ``data`` is the session's ``payment_intent_data``. The answer's ``status`` is ``succeeded``, or
-    ``requires_payment_method`` with the decline in ``last_payment_error``.
-    """
-    request = {"id": new_id("req"), "idempotency_key": str(uuid.uuid4())}
-    intent = _intent_of(db, session, data, request)
-    method = _method(payer)
-    insert_object(db, method, {})
-    charge = _charge(intent, method, payer)
-    insert_object(db, charge, {})
-    intent["latest_charge"] = charge["id"]
-    if payer.card.decline:
-        _fail(db, intent, charge, method, payer.card.decline, request)
-    else:
-        _succeed(db, intent, charge, method, request)
-    return intent
-
-
-def _intent_of(
     db: sqlite3.Connection,
     session: JsonDict,
     data: Mapping[str, Any],
-    request: Mapping[str, str | None],
+    payer: Payer,
+    typed: Mapping[str, str],
 ) -> JsonDict:
-    if session["payment_intent"]:
-        intent = find_object(db, session["payment_intent"])
-        assert intent is not None, "a session never names a PaymentIntent that was not stored"
-        return intent
-    intent = _intent(session, data)
-    insert_object(db, intent, {})
-    events.record(db, "payment_intent.created", intent, request)
+    """One try: makes or reuses the session's PaymentIntent, charges it, tells events.
+
+    ``data`` is the session's ``payment_intent_data``. The answer's ``status`` is ``succeeded``,
+    ``requires_action`` (3-D Secure), ``processing`` (a bank debit), or ``requires_payment_method``
+    with the decline in ``last_payment_error``.
+    """
+    cause = _by_the_customer()
+    intent = _intent_of(db, session, data, cause)
+    method = shapes.payment_method(payer, session["customer"])
+    insert_object(db, method, {})
+    if isinstance(payer.means, Card) and payer.means.authentication == "required":
+        _ask(db, intent, method, session["id"], typed, cause)
+    else:
+        _charge(db, intent, method, payer, cause)
     return intent
 
 
-def _intent(session: JsonDict, data: Mapping[str, Any]) -> JsonDict:
-    intent_id = new_id("pi")
-    return {
-        "id": intent_id,
-        "object": "payment_intent",
-        "amount": session["amount_total"],
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": None,
-        "canceled_at": None,
-        "cancellation_reason": None,
-        "capture_method": data.get("capture_method", "automatic_async"),
-        "client_secret": new_client_secret(intent_id),
-        "confirmation_method": "automatic",
-        "created": int(time.time()),
-        "currency": session["currency"],
-        "customer": None,
-        "customer_account": None,
-        "description": data.get("description"),
-        "excluded_payment_method_types": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
-        "managed_payments": None,
-        "metadata": data.get("metadata", {}),
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
-        "payment_method_options": {
-            "card": {
-                "installments": None,
-                "mandate_options": None,
-                "network": None,
-                "request_three_d_secure": "automatic",
-            }
-        },
-        "payment_method_types": session["payment_method_types"],
-        "processing": None,
-        "receipt_email": data.get("receipt_email"),
-        "review": None,
-        "setup_future_usage": None,
-        "shipping": None,
-        "statement_descriptor": data.get("statement_descriptor"),
-        "statement_descriptor_suffix": data.get("statement_descriptor_suffix"),
-        "status": "requires_payment_method",
-        "transfer_data": None,
-        "transfer_group": None,
-    }
-
-
-def _checks(card: Card) -> JsonDict:
-    wrong_cvc = card.decline is not None and card.decline.code == "incorrect_cvc"
-    return {
-        "address_line1_check": None,
-        "address_postal_code_check": None,
-        "cvc_check": "fail" if wrong_cvc else "pass",
-    }
-
-
-def _billing(payer: Payer) -> JsonDict:
-    return {
-        "address": address(payer.card.country),
-        "email": payer.email,
-        "name": payer.name,
-        "phone": None,
-        "tax_id": None,
-    }
-
-
-def _method(payer: Payer) -> JsonDict:
-    card = payer.card
-    return {
-        "id": new_id("pm"),
-        "object": "payment_method",
-        "allow_redisplay": "limited",
-        "billing_details": _billing(payer),
-        "card": {
-            "brand": card.brand,
-            "checks": _checks(card),
-            "country": card.country,
-            "display_brand": card.brand,
-            "exp_month": payer.exp_month,
-            "exp_year": payer.exp_year,
-            "fingerprint": f"test{card.last4}fingerprint",
-            "funding": card.funding,
-            "generated_from": None,
-            "last4": card.last4,
-            "networks": {"available": [card.brand], "preferred": None},
-            "regulated_status": "unregulated",
-            "three_d_secure_usage": {"supported": True},
-            "wallet": None,
-        },
-        "created": int(time.time()),
-        "customer": None,
-        "customer_account": None,
-        "livemode": False,
-        "metadata": {},
-        "type": "card",
-    }
-
-
-def _charge(intent: JsonDict, method: JsonDict, payer: Payer) -> JsonDict:
-    decline = payer.card.decline
-    descriptor = intent["statement_descriptor"] or DESCRIPTOR
-    return {
-        "id": new_id("ch"),
-        "object": "charge",
-        "amount": intent["amount"],
-        "amount_captured": 0 if decline else intent["amount"],
-        "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None if decline else new_id("txn"),
-        "billing_details": method["billing_details"],
-        "calculated_statement_descriptor": descriptor.upper(),
-        "captured": decline is None,
-        "created": int(time.time()),
-        "currency": intent["currency"],
-        "customer": None,
-        "description": intent["description"],
-        "disputed": False,
-        "failure_balance_transaction": None,
-        "failure_code": decline.code if decline else None,
-        "failure_message": decline.message if decline else None,
-        "fraud_details": {},
-        "livemode": False,
-        "metadata": intent["metadata"],
-        "on_behalf_of": None,
-        "outcome": _outcome(decline),
-        "paid": decline is None,
-        "payment_intent": intent["id"],
-        "payment_method": method["id"],
-        "payment_method_details": _method_details(intent, method, payer.card),
-        "radar_options": {},
-        "receipt_email": intent["receipt_email"],
-        "receipt_number": None,
-        "receipt_url": None,
-        "refunded": False,
-        "review": None,
-        "shipping": None,
-        "source_transfer": None,
-        "statement_descriptor": intent["statement_descriptor"],
-        "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
-        "status": "failed" if decline else "succeeded",
-        "transfer_data": None,
-        "transfer_group": None,
-    }
-
-
-def _outcome(decline: Decline | None) -> JsonDict:
-    if decline is None:
-        kind, network, reason = "authorized", "approved_by_network", None
-        words = "Payment complete."
-    elif decline.blocked:
-        kind, network, reason = "blocked", "not_sent_to_network", "highest_risk_level"
-        words = "Stripe blocked this payment as too risky."
+def authenticate(db: sqlite3.Connection, intent: JsonDict, payer: Payer, passed: bool) -> JsonDict:
+    """The customer's answer on the 3-D Secure page, to a PaymentIntent that ``requires_action``."""
+    cause = _by_the_customer()
+    method = find_object(db, intent["payment_method"])
+    assert method is not None, "a PaymentIntent's payment method was stored before it"
+    if passed:
+        _charge(db, intent, method, payer, cause)
     else:
-        kind, network = "issuer_declined", "declined_by_network"
-        reason = decline.decline_code or decline.code
-        words = "The bank did not return any further details with this decline."
-    return {
-        "advice_code": decline.advice if decline else None,
-        "network_advice_code": None,
-        "network_decline_code": None if decline is None or decline.blocked else "01",
-        "network_status": network,
-        "reason": reason,
-        "risk_level": "highest" if decline and decline.blocked else "normal",
-        "risk_score": 90 if decline and decline.blocked else 12,
-        "seller_message": words,
-        "type": kind,
-    }
+        error = _error("payment_intent_authentication_failure", NOT_AUTHENTICATED, method)
+        _refuse(db, intent, error, cause)
+    return intent
 
 
-def _method_details(intent: JsonDict, method: JsonDict, card: Card) -> JsonDict:
-    shared = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding",
-              "last4", "regulated_status", "wallet")  # fmt: skip
-    paid = card.decline is None
-    return {
-        "card": {key: method["card"][key] for key in shared}
-        | {
-            "amount_authorized": intent["amount"] if paid else None,
-            "authorization_code": f"{secrets.randbelow(1_000_000):06}" if paid else None,
-            "extended_authorization": {"status": "disabled"},
-            "incremental_authorization": {"status": "unavailable"},
-            "installments": None,
-            "mandate": None,
-            "multicapture": {"status": "unavailable"},
-            "network": card.brand,
-            "network_token": {"used": False},
-            "network_transaction_id": str(secrets.randbelow(10**15)),
-            "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
-            "three_d_secure": None,
-        },
-        "type": "card",
-    }
+def _by_the_customer() -> dict[str, str | None]:
+    """Stripe's page calls Stripe's API too: a request of its own, not the merchant's."""
+    return {"id": new_id("req"), "idempotency_key": str(uuid.uuid4())}
 
 
-def _succeed(
+def _intent_of(
+    db: sqlite3.Connection, session: JsonDict, data: Mapping[str, Any], cause: Cause
+) -> JsonDict:
+    if session["payment_intent"]:
+        return intent_of(db, session)
+    intent = shapes.payment_intent(session, data)
+    insert_object(db, intent, {"session": session["id"]})
+    events.record(db, "payment_intent.created", intent, cause)
+    return intent
+
+
+def intent_of(db: sqlite3.Connection, session: JsonDict) -> JsonDict:
+    intent = find_object(db, session["payment_intent"])
+    assert intent is not None, "a session never names a PaymentIntent that was not stored"
+    return intent
+
+
+def _ask(
     db: sqlite3.Connection,
     intent: JsonDict,
-    charge: JsonDict,
     method: JsonDict,
-    request: Mapping[str, str | None],
+    session_id: str,
+    typed: Mapping[str, str],
+    cause: Cause,
 ) -> None:
+    """No charge is made before the bank has heard from the customer."""
     intent |= {
-        "amount_received": intent["amount"],
         "last_payment_error": None,
+        "latest_charge": None,
+        "next_action": shapes.authentication(intent["id"]),
         "payment_method": method["id"],
-        "status": "succeeded",
+        "status": "requires_action",
     }
     update_object(db, intent)
-    events.record(db, "charge.succeeded", charge, request)
-    events.record(db, "payment_intent.succeeded", intent, request)
+    update_private(db, intent["id"], {"session": session_id, "typed": dict(typed)})
+    events.record(db, "payment_intent.requires_action", intent, cause)
 
 
-def _fail(
+def _charge(
+    db: sqlite3.Connection, intent: JsonDict, method: JsonDict, payer: Payer, cause: Cause
+) -> None:
+    charge = shapes.charge(intent, method, payer)
+    means = payer.means
+    number = means.iban if isinstance(means, BankAccount) else means.number
+    insert_object(db, charge, {"number": number})
+    intent |= {
+        "last_payment_error": None,
+        "latest_charge": charge["id"],
+        "next_action": None,
+        "payment_method": method["id"],
+    }
+    if isinstance(means, BankAccount):
+        _wait(db, intent, charge, cause)
+    elif means.decline:
+        _decline(db, intent, charge, method, means.decline, cause)
+    else:
+        succeed(db, intent, charge, cause)
+
+
+def _wait(db: sqlite3.Connection, intent: JsonDict, charge: JsonDict, cause: Cause) -> None:
+    intent["status"] = "processing"
+    update_object(db, intent)
+    events.record(db, "charge.pending", charge, cause)
+    events.record(db, "payment_intent.processing", intent, cause)
+
+
+def succeed(db: sqlite3.Connection, intent: JsonDict, charge: JsonDict, cause: Cause) -> None:
+    """The money is there, at once or, for a debit, after days."""
+    charge |= {"paid": True, "status": "succeeded"}
+    update_object(db, charge)
+    intent |= {"amount_received": intent["amount"], "status": "succeeded"}
+    update_object(db, intent)
+    events.record(db, "charge.succeeded", charge, cause)
+    events.record(db, "payment_intent.succeeded", intent, cause)
+    later.at(db, clock.now() + balance.SETTLED_AFTER_S, "charge.settle", charge["id"])
+    if _story(db, charge) is not None:
+        delay_s = settings.current(db)["dispute_delay_s"]
+        later.at(db, clock.now() + delay_s, "charge.dispute", charge["id"])
+
+
+def _story(db: sqlite3.Connection, charge: JsonDict) -> str | None:
+    """What the test card, or the test account, has in store for a payment that succeeded."""
+    number = private_part(db, charge["id"])["number"]
+    return (CARDS.get(number) or ACCOUNTS[number]).dispute
+
+
+@later.action("charge.dispute")
+def _dispute(db: sqlite3.Connection, charge_id: str) -> None:
+    charge = find_object(db, charge_id)
+    assert charge is not None, "a charge is never deleted, but with what was to happen to it"
+    story = _story(db, charge)
+    if story == "warning":
+        disputes.warn(db, charge)
+    elif story is not None:
+        inquiry = story == "inquiry"
+        reason = "general" if inquiry else story
+        disputes.open_dispute(db, charge, reason, inquiry=inquiry)
+
+
+def _decline(
     db: sqlite3.Connection,
     intent: JsonDict,
     charge: JsonDict,
     method: JsonDict,
     decline: Decline,
-    request: Mapping[str, str | None],
+    cause: Cause,
 ) -> None:
-    error = {
+    error = _error(decline.code, decline.message, method) | {
         "advice_code": decline.advice,
         "charge": charge["id"],
-        "code": decline.code,
         "decline_code": decline.decline_code,
-        "doc_url": DECLINE_DOC_URL + decline.code.replace("_", "-"),
-        "message": decline.message,
         "param": "cvc" if decline.code == "incorrect_cvc" else None,
-        "payment_method": method,
         "type": "card_error",
     }
-    known = {key: value for key, value in error.items() if value is not None}
-    intent |= {"last_payment_error": known, "status": "requires_payment_method"}
+    events.record(db, "charge.failed", charge, cause)
+    _refuse(db, intent, error, cause)
+
+
+def fail_debit(
+    db: sqlite3.Connection,
+    intent: JsonDict,
+    charge: JsonDict,
+    refusal: Refusal,
+    cause: Cause = events.NO_REQUEST,
+) -> None:
+    """The bank says no, days after the session was complete."""
+    charge |= {
+        "failure_code": refusal.code,
+        "failure_message": refusal.message,
+        "outcome": shapes.outcome(Decline(refusal.code, None, refusal.message)),
+        "paid": False,
+        "status": "failed",
+    }
+    update_object(db, charge)
+    method = find_object(db, charge["payment_method"])
+    assert method is not None, "a charge's payment method was stored before it"
+    error = _error("payment_intent_payment_attempt_failed", refusal.message, method)
+    events.record(db, "charge.failed", charge, cause)
+    _refuse(db, intent, error | {"charge": charge["id"]}, cause)
+
+
+def _error(code: str, message: str, method: JsonDict) -> JsonDict:
+    return {
+        "code": code,
+        "doc_url": DOC_URL + code.replace("_", "-"),
+        "message": message,
+        "payment_method": method,
+        "type": "invalid_request_error",
+    }
+
+
+def _refuse(db: sqlite3.Connection, intent: JsonDict, error: JsonDict, cause: Cause) -> None:
+    """Not final: the same PaymentIntent can be tried with something else."""
+    intent |= {
+        "last_payment_error": {key: error[key] for key in sorted(error) if error[key] is not None},
+        "next_action": None,
+        "payment_method": None,
+        "status": "requires_payment_method",
+    }
     update_object(db, intent)
-    events.record(db, "charge.failed", charge, request)
-    events.record(db, "payment_intent.payment_failed", intent, request)
+    events.record(db, "payment_intent.payment_failed", intent, cause)
 
 
 def cancel(db: sqlite3.Connection, intent_id: str) -> None:
@@ -331,8 +247,9 @@ def cancel(db: sqlite3.Connection, intent_id: str) -> None:
     intent = find_object(db, intent_id)
     assert intent is not None, "a session never names a PaymentIntent that was not stored"
     intent |= {
-        "canceled_at": int(time.time()),
+        "canceled_at": int(clock.now()),
         "cancellation_reason": "expired",
+        "next_action": None,
         "status": "canceled",
     }
     update_object(db, intent)

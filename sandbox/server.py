@@ -6,7 +6,11 @@ request's time here. This one keeps connections open and leaves the raw socket w
 
 import io
 import logging
+import select
+import socket
+import struct
 import sys
+import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,6 +21,12 @@ log = logging.getLogger(__name__)
 
 IDLE_AFTER_S = 75
 LARGEST_BODY = 4 * 1024 * 1024
+
+# Keys of the WSGI environment by which the app asks for trouble on the wire, instead of the answer
+# it has given: the connection reset, or so many seconds of silence, then closed.
+RESET = "sandbox.reset"
+SILENCE = "sandbox.silence_s"
+LOOK_FOR_THE_END_S = 0.2
 
 
 class Server(ThreadingHTTPServer):
@@ -78,15 +88,38 @@ class _Handler(BaseHTTPRequestHandler):
             return started.append
 
         assert self.server.app is not None, "the app is set before the server serves"
-        chunks = self.server.app(self._environ(body), start_response)
+        environ = self._environ(body)
+        chunks = self.server.app(environ, start_response)
         try:
             content = b"".join(chunks)
         finally:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
-        status, headers = started
-        self._send(status, headers, content)
+        if RESET in environ:
+            self._reset()
+        elif SILENCE in environ:
+            self._be_silent(environ[SILENCE])
+        else:
+            status, headers = started
+            self._send(status, headers, content)
+
+    def _reset(self) -> None:
+        """Closed with a RST: the client sees its connection reset, not ended."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def _be_silent(self, seconds: float) -> None:
+        """Until time is up or the client has given up and closed."""
+        self.close_connection = True
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            readable, _, _ = select.select([self.connection], [], [], LOOK_FOR_THE_END_S)
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                return
+            if readable:  # another request already, which nobody will answer
+                time.sleep(LOOK_FOR_THE_END_S)
 
     def _send(self, status: str, headers: Iterable[tuple[str, str]], content: bytes) -> None:
         """Head and body in one write: on loopback that is one packet and no waiting."""

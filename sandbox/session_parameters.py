@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox import money
+from sandbox import bank_debits, money
 from sandbox.checks import (
     Checker,
     boolean,
@@ -12,9 +12,11 @@ from sandbox.checks import (
     integer,
     list_of,
     metadata,
+    metadata_change,
     one_of,
     string,
     top_level,
+    unplayed,
     url,
 )
 from sandbox.errors import ApiError, missing_parameter
@@ -23,6 +25,9 @@ LOCALES = (
     "auto bg cs da de el en en-GB es es-419 et fi fil fr fr-CA hr hu id it ja ko lt lv ms mt nb nl"
     " pl pt pt-BR ro ru sk sl sv th tr vi zh zh-HK zh-TW"
 ).split()
+
+# What is now hosted_page was hosted before.
+HOSTED_PAGE_SINCE = "2026-03-25"
 
 SHORTEST_LIFE_S = 30 * 60
 LONGEST_LIFE_S = 24 * 60 * 60
@@ -70,12 +75,20 @@ def not_yet(*accepted: str) -> Checker:
     return check
 
 
-def card_only(value: Any, name: str) -> str:
-    if value != "card":
+def ui_mode(value: Any, name: str) -> str:
+    if value in ("elements", "embedded_page"):
+        not_yet()(value, name)
+    return str(one_of("elements", "embedded_page", "hosted_page")(value, name))
+
+
+def method_type(value: Any, name: str) -> str:
+    if value not in ("card", bank_debits.METHOD):
         raise ApiError(
-            400, f"The sandbox takes cards only (yet), not {value}; Stripe may.", param=name
+            400,
+            f"The sandbox takes card and {bank_debits.METHOD} only (yet), not {value}; Stripe may.",
+            param=name,
         )
-    return "card"
+    return str(value)
 
 
 PRODUCT = hash_of(
@@ -124,10 +137,6 @@ UNPLAYED = """
 """.split()
 
 
-def unplayed(_: Any, name: str) -> Any:
-    raise ApiError(400, f"The sandbox does not support {name} (yet); Stripe may.", param=name)
-
-
 FIELDS: Mapping[str, Checker] = {
     **dict.fromkeys(UNPLAYED, unplayed),
     "adaptive_pricing": hash_of({"enabled": boolean}),
@@ -148,16 +157,25 @@ FIELDS: Mapping[str, Checker] = {
     "mode": one_of("payment", "setup", "subscription"),
     "origin_context": one_of("mobile_app", "web"),
     "payment_intent_data": PAYMENT_INTENT_DATA,
-    "payment_method_types": list_of(card_only),
+    "payment_method_types": list_of(method_type),
     "phone_number_collection": hash_of({"enabled": not_yet("false")}),
     "submit_type": one_of("auto", "book", "donate", "pay", "subscribe"),
     "success_url": url,
-    "ui_mode": not_yet("hosted_page", "hosted"),
+    "ui_mode": ui_mode,
 }
 
 
-def check(values: Mapping[str, Any], now: int) -> dict[str, Any]:
+UPDATE: Mapping[str, Checker] = {
+    **dict.fromkeys(("collected_information", "line_items", "shipping_options"), unplayed),
+    "expand": list_of(string()),
+    "metadata": metadata_change,
+}
+
+
+def check(values: Mapping[str, Any], now: int, version: str) -> dict[str, Any]:
     """The parameters, clean; ``now`` in epoch seconds. Raises :class:`ApiError`."""
+    if values.get("ui_mode") == "hosted" and version < HOSTED_PAGE_SINCE:
+        values = {**values, "ui_mode": "hosted_page"}
     params = top_level(values, FIELDS, required=("success_url",))
     if params.get("mode", "payment") != "payment":
         raise ApiError(400, "The sandbox plays mode=payment only; Stripe may more.", param="mode")
@@ -167,7 +185,24 @@ def check(values: Mapping[str, Any], now: int) -> dict[str, Any]:
         raise missing_parameter("line_items")
     _check_life(params.get("expires_at"), now)
     _check_amounts(params["line_items"])
+    params["payment_method_types"] = _method_types(params)
     return params
+
+
+def _method_types(params: Mapping[str, Any]) -> list[str]:
+    """Those asked for, or what the account has switched on that suits the currency."""
+    code = params["line_items"][0]["price_data"]["currency"]
+    wanted: list[str] = params.get("payment_method_types") or []
+    if not wanted:
+        return ["card", bank_debits.METHOD] if code == bank_debits.CURRENCY else ["card"]
+    if bank_debits.METHOD in wanted and code != bank_debits.CURRENCY:
+        raise ApiError(
+            400,
+            f"The currency provided ({code}) is invalid for one or more payment method types on"
+            f" this Checkout Session: `{bank_debits.METHOD}` takes {bank_debits.CURRENCY} only.",
+            param="payment_method_types",
+        )
+    return wanted
 
 
 def _check_life(expires_at: int | None, now: int) -> None:

@@ -4,14 +4,14 @@ Callers hold a transaction; the events recorded here are delivered once it is co
 """
 
 import sqlite3
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox import events, payments, session_parameters
+from sandbox import clock, events, later, line_items, payments, session_parameters, versions
+from sandbox.checks import changed_metadata, top_level
 from sandbox.errors import ApiError, not_found
 from sandbox.ids import new_id
-from sandbox.store import JsonDict, find_object, insert_object, private_part, update_object
+from sandbox.store import JsonDict, find_object, insert_object, update_object
 
 KIND = "checkout.session"
 
@@ -46,17 +46,23 @@ UNPLAYED: Mapping[str, Any] = {
 }
 
 
-def create(db: sqlite3.Connection, values: Mapping[str, Any], origin: str) -> JsonDict:
+def create(
+    db: sqlite3.Connection,
+    values: Mapping[str, Any],
+    origin: str,
+    version: str = versions.API_VERSION,
+) -> JsonDict:
     """A new open session whose ``url`` is a page under ``origin``. Raises :class:`ApiError`."""
-    now = int(time.time())
-    params = session_parameters.check(values, now)
+    now = int(clock.now())
+    params = session_parameters.check(values, now, version)
     session_id = new_id("cs_test_a1")
     session = _shape(session_id, params, now) | {"url": f"{origin}/c/pay/{session_id}"}
     private = {
-        "line_items": [_line_item(item, now) for item in params["line_items"]],
+        "line_items": [line_items.line_item(item, now) for item in params["line_items"]],
         "payment_intent_data": params.get("payment_intent_data", {}),
     }
-    insert_object(db, session, private, due_at=session["expires_at"])
+    insert_object(db, session, private)
+    later.at(db, session["expires_at"], "session.expire", session_id)
     return session
 
 
@@ -93,7 +99,7 @@ def _shape(session_id: str, params: Mapping[str, Any], now: int) -> JsonDict:
         "payment_intent": None,
         "payment_method_collection": "if_required",
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": params.get("payment_method_types") or ["card"],
+        "payment_method_types": params["payment_method_types"],
         "payment_status": "unpaid",
         "phone_number_collection": {"enabled": False},
         "status": "open",
@@ -148,64 +154,21 @@ def _customer(email: str, name: str | None, country: str | None) -> JsonDict:
     }
 
 
-def _line_item(item: Mapping[str, Any], now: int) -> JsonDict:
-    price = item["price_data"]
-    amount = price["unit_amount"] * item["quantity"]
-    return {
-        "id": new_id("li"),
-        "object": "item",
-        "adjustable_quantity": None,
-        "amount_discount": 0,
-        "amount_subtotal": amount,
-        "amount_tax": 0,
-        "amount_total": amount,
-        "currency": price["currency"],
-        "description": price["product_data"]["name"],
-        "metadata": {},
-        "price": _price(price, now),
-        "quantity": item["quantity"],
-    }
-
-
-def _price(price: Mapping[str, Any], now: int) -> JsonDict:
-    return {
-        "id": new_id("price"),
-        "object": "price",
-        "active": False,
-        "billing_scheme": "per_unit",
-        "created": now,
-        "currency": price["currency"],
-        "custom_unit_amount": None,
-        "livemode": False,
-        "lookup_key": None,
-        "metadata": {},
-        "nickname": None,
-        "product": new_id("prod"),
-        "recurring": None,
-        "tax_behavior": "unspecified",
-        "tiers_mode": None,
-        "transform_quantity": None,
-        "type": "one_time",
-        "unit_amount": price["unit_amount"],
-        "unit_amount_decimal": str(price["unit_amount"]),
-    }
-
-
-def line_items(db: sqlite3.Connection, session_id: str) -> JsonDict:
-    """The list object that ``expand[]=line_items`` puts into the session."""
-    return {
-        "object": "list",
-        "data": private_part(db, session_id)["line_items"],
-        "has_more": False,
-        "url": f"/v1/checkout/sessions/{session_id}/line_items",
-    }
-
-
 def load(db: sqlite3.Connection, session_id: str) -> JsonDict:
     """Raises the 404 :class:`ApiError` for an id that is no session's."""
     session = find_object(db, session_id, KIND)
     if session is None:
         raise not_found(KIND, session_id, param="session")
+    return session
+
+
+def update(db: sqlite3.Connection, session_id: str, values: Mapping[str, Any]) -> JsonDict:
+    """The metadata; no event tells of it."""
+    params = top_level(values, session_parameters.UPDATE)
+    session = load(db, session_id)
+    if "metadata" in params:
+        session["metadata"] = changed_metadata(session["metadata"], params["metadata"])
+        update_object(db, session)
     return session
 
 
@@ -232,36 +195,54 @@ def expire(
     """Ends an open session. A PaymentIntent that a declined card left behind ends with it."""
     session |= {"status": "expired", "url": None}
     update_object(db, session)
+    later.forget(db, session["id"], "session.expire")
     if session["payment_intent"]:
         payments.cancel(db, session["payment_intent"])
     events.record(db, "checkout.session.expired", session, request)
 
 
 def expire_if_due(db: sqlite3.Connection, session: JsonDict) -> None:
-    if session["status"] == "open" and session["expires_at"] <= time.time():
+    if session["status"] == "open" and session["expires_at"] <= clock.now():
         expire(db, session)
+
+
+@later.action("session.expire")
+def _expire_in_time(db: sqlite3.Connection, session_id: str) -> None:
+    session = find_object(db, session_id, KIND)
+    if session is not None:
+        expire_if_due(db, session)
 
 
 def keep_payment_intent(db: sqlite3.Connection, session: JsonDict, intent_id: str) -> None:
     session["payment_intent"] = intent_id
-    update_object(db, session, due_at=session["expires_at"])
+    update_object(db, session)
 
 
 def complete(
-    db: sqlite3.Connection, session: JsonDict, intent_id: str, payer: payments.Payer
+    db: sqlite3.Connection, session: JsonDict, intent: JsonDict, payer: payments.Payer
 ) -> str:
-    """Paid: the session is complete; returns the id of the event that says so."""
+    """Paid, or still unpaid by a bank debit; returns the id of the event that says so."""
     session |= {
         "collected_information": {
             "business_name": None,
             "individual_name": None,
             "shipping_details": None,
         },
-        "customer_details": _customer(payer.email, payer.name, payer.card.country),
-        "payment_intent": intent_id,
-        "payment_status": "paid",
+        "customer_details": _customer(payer.email, payer.name, payer.country),
+        "payment_intent": intent["id"],
+        "payment_status": "paid" if intent["status"] == "succeeded" else "unpaid",
         "status": "complete",
         "url": None,
     }
     update_object(db, session)
+    later.forget(db, session["id"], "session.expire")
     return events.record(db, "checkout.session.completed", session)
+
+
+def settle(db: sqlite3.Connection, session: JsonDict, *, paid: bool) -> None:
+    """The bank has answered about a complete session's debit; a failed one leaves it unpaid."""
+    if paid:
+        session["payment_status"] = "paid"
+        update_object(db, session)
+    outcome = "succeeded" if paid else "failed"
+    events.record(db, f"checkout.session.async_payment_{outcome}", session)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from sandbox import faults, store, versions
 from sandbox.store import JsonDict
 
 
@@ -41,7 +42,7 @@ def _schedule(name: str, value: Any) -> list[float]:
     return [_seconds(name, item) for item in value]
 
 
-def _loopback_url(name: str, value: Any) -> str | None:
+def loopback_url(name: str, value: Any) -> str | None:
     """Events never leave this machine, whatever a test forgot to set."""
     if value is None:
         return None
@@ -68,29 +69,78 @@ def _secret(name: str, value: Any) -> str | None:
     return value
 
 
+def _version(name: str, value: Any) -> str:
+    if value not in versions.KNOWN:
+        raise BadSetting(f"{name} must be one of Stripe's, such as {versions.API_VERSION}.")
+    return str(value)
+
+
+def _rules(name: str, value: Any) -> list[JsonDict]:
+    try:
+        return faults.check(name, value)
+    except faults.BadRule as error:
+        raise BadSetting(str(error)) from None
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadSetting(f"{name} must be a whole number.")
+    return value
+
+
+def _refund_outcome(name: str, value: Any) -> str | None:
+    if value not in REFUND_OUTCOMES:
+        listed = ", ".join(outcome for outcome in REFUND_OUTCOMES if outcome)
+        raise BadSetting(f"{name} must be null (the test card decides) or one of {listed}.")
+    return None if value is None else str(value)
+
+
+REFUND_OUTCOMES = (None, "succeeded", "pending", "requires_action", "fails")
+
 CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "api_version": _version,
     "webhook_delay_s": _seconds,
     "api_delay_s": _seconds,
-    "webhook_url": _loopback_url,
+    "debit_delay_s": _seconds,
+    "refund_delay_s": _seconds,
+    "refund_outcome": _refund_outcome,
+    "dispute_delay_s": _seconds,
+    "webhook_url": loopback_url,
     "webhook_secret": _secret,
     "deliver": _switch,
     "retry_schedule_s": _schedule,
+    faults.API: _rules,
+    faults.DELIVERY: _rules,
+    "seed": _whole_number,
 }
 
 DEFAULTS: JsonDict = {
+    "api_version": versions.API_VERSION,
     "webhook_delay_s": 0.0,
     "api_delay_s": 0.0,
+    # Days at Stripe: long enough to see a payment under way, short enough to see it end.
+    "debit_delay_s": 5.0,
+    "refund_delay_s": 5.0,
+    "refund_outcome": None,
+    "dispute_delay_s": 2.0,
     "webhook_url": None,
     "webhook_secret": None,
     "deliver": True,
     # Stripe takes hours in a sandbox and days in live mode; a person at a laptop is less patient.
     "retry_schedule_s": [2.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0],
+    faults.API: [],
+    faults.DELIVERY: [],
+    "seed": 1,
 }
 
 KEPT_BY_RESET = ("webhook_url", "webhook_secret")
 
 
 def current(db: sqlite3.Connection) -> JsonDict:
+    return dict(store.remembered(db, store.SETTINGS, lambda: _read(db)))
+
+
+def _read(db: sqlite3.Connection) -> JsonDict:
     rows = db.execute("SELECT name, value FROM settings").fetchall()
     return DEFAULTS | {row["name"]: json.loads(row["value"]) for row in rows}
 
@@ -107,6 +157,8 @@ def change(db: sqlite3.Connection, wanted: Any) -> None:
     if after["webhook_url"] and not after["webhook_secret"]:
         raise BadSetting("webhook_url needs a webhook_secret to sign the events with.")
     _keep(db, clean)
+    if clean.keys() & {faults.API, faults.DELIVERY, "seed"}:
+        faults.start_anew(db)
 
 
 def _keep(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
@@ -115,11 +167,13 @@ def _keep(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
         " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         [(name, json.dumps(value)) for name, value in values.items()],
     )
+    store.forget(db)
 
 
 def reset(db: sqlite3.Connection) -> None:
     """Default values; the endpoint stays, or a reset between two tests would cut the line."""
     _keep(db, {name: value for name, value in DEFAULTS.items() if name not in KEPT_BY_RESET})
+    faults.start_anew(db)
 
 
 def endpoint(db: sqlite3.Connection) -> Endpoint | None:

@@ -8,12 +8,17 @@ all threads: statements take microseconds, and a single writer can't meet SQLITE
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 JsonDict = dict[str, Any]
+Read = TypeVar("Read")
+
+# Names of what is remembered between two looks.
+SETTINGS = "settings"
+ENDPOINTS = "webhook endpoints"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -21,12 +26,12 @@ CREATE TABLE IF NOT EXISTS objects (
     id TEXT NOT NULL UNIQUE,
     object TEXT NOT NULL,
     created INTEGER NOT NULL,
-    due_at REAL,
     body TEXT NOT NULL,
     private TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS objects_due ON objects (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (object, seq);
+CREATE INDEX IF NOT EXISTS objects_by_charge ON objects (json_extract(body, '$.charge'));
+CREATE INDEX IF NOT EXISTS objects_by_intent ON objects (json_extract(body, '$.payment_intent'));
 
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -38,23 +43,36 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_by_object ON events (object_id, type);
 
+CREATE TABLE IF NOT EXISTS renderings (
+    event_id TEXT NOT NULL REFERENCES events (id),
+    api_version TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (event_id, api_version)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS deliveries (
-    event_id TEXT PRIMARY KEY REFERENCES events (id),
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL REFERENCES events (id),
+    endpoint_id TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'succeeded', 'failed')),
     tries INTEGER NOT NULL DEFAULT 0,
-    due_at REAL NOT NULL
+    due_at REAL NOT NULL,
+    judged INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (event_id, endpoint_id)
 );
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (due_at) WHERE state = 'pending';
 
 CREATE TABLE IF NOT EXISTS attempts (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     event_id TEXT NOT NULL REFERENCES events (id),
+    endpoint_id TEXT NOT NULL,
     at REAL NOT NULL,
     url TEXT NOT NULL,
     request_headers TEXT NOT NULL,
     status INTEGER,
     answer TEXT NOT NULL,
-    took_ms INTEGER NOT NULL
+    took_ms INTEGER NOT NULL,
+    fault TEXT
 );
 CREATE INDEX IF NOT EXISTS attempts_by_event ON attempts (event_id);
 
@@ -82,11 +100,53 @@ CREATE TABLE IF NOT EXISTS mails (
 );
 
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+
+CREATE TABLE IF NOT EXISTS later (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    due_at REAL NOT NULL,
+    action TEXT NOT NULL,
+    object_id TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS later_due ON later (due_at);
+CREATE INDEX IF NOT EXISTS later_of ON later (object_id);
+
+CREATE TABLE IF NOT EXISTS fault_counts (
+    rule TEXT PRIMARY KEY,
+    seen INTEGER NOT NULL,
+    struck INTEGER NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS clock (name TEXT PRIMARY KEY, value REAL NOT NULL);
 """
 
 FORGOTTEN_BY_RESET = (
-    "attempts", "deliveries", "events", "objects", "idempotency_keys", "requests", "mails"
+    "attempts", "deliveries", "renderings", "events", "objects", "idempotency_keys", "requests",
+    "mails", "later",
 )  # fmt: skip
+
+
+class Connection(sqlite3.Connection):
+    """Remembers what is read at every turn and hardly ever changes: the switches, the endpoints."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.memory: dict[str, Any] = {}
+
+
+def remembered(db: sqlite3.Connection, name: str, read: Callable[[], Read]) -> Read:
+    """What ``read`` gives, asked only once until :func:`forget`; nobody may change it."""
+    assert isinstance(db, Connection), "the store makes all connections"
+    if name not in db.memory:
+        db.memory[name] = read()
+    found: Read = db.memory[name]
+    return found
+
+
+def forget(db: sqlite3.Connection, *names: str) -> None:
+    """Call when what was read changes; without names, all of it."""
+    assert isinstance(db, Connection), "the store makes all connections"
+    for name in names or list(db.memory):
+        db.memory.pop(name, None)
 
 
 class Store:
@@ -94,13 +154,22 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, factory=Connection
+        )
         self._connection.row_factory = sqlite3.Row
         # NORMAL: a crash of the process loses nothing, only one of the machine could.
         self._connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+        self._upgrade()
         self._connection.executescript(SCHEMA)
         # A process that died while sending never learned the answer: those are sent again.
         self._connection.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
+
+    def _upgrade(self) -> None:
+        """A folder of the first version knew one endpoint: it forgets how deliveries went."""
+        columns = self._connection.execute("PRAGMA table_info(deliveries)").fetchall()
+        if columns and "judged" not in {column["name"] for column in columns}:
+            self._connection.executescript("DROP TABLE attempts; DROP TABLE deliveries;")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -111,6 +180,7 @@ class Store:
                 yield self._connection
             except BaseException:
                 self._connection.execute("ROLLBACK")
+                forget(self._connection)
                 raise
             self._connection.execute("COMMIT")
 
@@ -119,6 +189,14 @@ class Store:
         """A consistent look: nothing is written by others in the meantime."""
         with self._lock:
             yield self._connection
+
+    def on_event(self, told: Callable[[bytes], None]) -> None:
+        """Calls ``told`` with the body of each event stored from now on; for recordings."""
+        self._connection.create_function("event_stored", 1, told)
+        self._connection.execute(
+            "CREATE TEMP TRIGGER tell_of_events AFTER INSERT ON main.events"
+            " BEGIN SELECT event_stored(NEW.body); END"
+        )
 
     def close(self) -> None:
         with self._lock:
@@ -129,34 +207,36 @@ def reset(db: sqlite3.Connection) -> None:
     """Forgets what happened; the switches are the settings module's."""
     for table in FORGOTTEN_BY_RESET:
         db.execute(f"DELETE FROM {table}")
+    forget(db)
 
 
-def insert_object(
-    db: sqlite3.Connection, body: JsonDict, private: JsonDict, due_at: float | None = None
-) -> None:
-    """Keeps one of Stripe's objects; ``private`` is what the API never shows of it.
-
-    ``due_at`` (epoch seconds) asks the clock to look at the object then.
-    """
+def insert_object(db: sqlite3.Connection, body: JsonDict, private: JsonDict) -> None:
+    """Keeps one of Stripe's objects; ``private`` is what the API never shows of it."""
     db.execute(
-        "INSERT INTO objects (id, object, created, due_at, body, private)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            body["id"],
-            body["object"],
-            body["created"],
-            due_at,
-            json.dumps(body),
-            json.dumps(private),
-        ),
+        "INSERT INTO objects (id, object, created, body, private) VALUES (?, ?, ?, ?, ?)",
+        (body["id"], body["object"], body["created"], json.dumps(body), json.dumps(private)),
     )
+    _changed(db, body["id"])
 
 
-def update_object(db: sqlite3.Connection, body: JsonDict, due_at: float | None = None) -> None:
-    db.execute(
-        "UPDATE objects SET body = ?, due_at = ? WHERE id = ?",
-        (json.dumps(body), due_at, body["id"]),
-    )
+def update_object(db: sqlite3.Connection, body: JsonDict) -> None:
+    db.execute("UPDATE objects SET body = ? WHERE id = ?", (json.dumps(body), body["id"]))
+    _changed(db, body["id"])
+
+
+def update_private(db: sqlite3.Connection, object_id: str, private: JsonDict) -> None:
+    db.execute("UPDATE objects SET private = ? WHERE id = ?", (json.dumps(private), object_id))
+    _changed(db, object_id)
+
+
+def delete_object(db: sqlite3.Connection, object_id: str) -> None:
+    db.execute("DELETE FROM objects WHERE id = ?", (object_id,))
+    _changed(db, object_id)
+
+
+def _changed(db: sqlite3.Connection, object_id: str) -> None:
+    if object_id.startswith("we_"):
+        forget(db, ENDPOINTS)
 
 
 def find_object(db: sqlite3.Connection, object_id: str, kind: str | None = None) -> JsonDict | None:
@@ -173,9 +253,11 @@ def private_part(db: sqlite3.Connection, object_id: str) -> JsonDict:
     return private
 
 
-def due_objects(db: sqlite3.Connection, now: float) -> list[JsonDict]:
-    """At most 100 objects whose time has come, the longest waiting first."""
+def objects_of(db: sqlite3.Connection, kind: str, field: str, object_id: str) -> list[JsonDict]:
+    """The objects of a kind that name ``object_id`` in ``field``, newest first."""
     rows = db.execute(
-        "SELECT body FROM objects WHERE due_at <= ? ORDER BY due_at LIMIT 100", (now,)
+        f"SELECT body FROM objects WHERE json_extract(body, '$.{field}') = ? AND object = ?"
+        " ORDER BY seq DESC",
+        (object_id, kind),
     ).fetchall()
     return [json.loads(row["body"]) for row in rows]

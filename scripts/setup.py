@@ -18,7 +18,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".make"
-REQUIREMENTS = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
+REQUIREMENTS = ROOT / "requirements-dev.txt"  # all of requirements.txt, and more
+WITHOUT_THEIR_OWN = ROOT / "requirements-nodeps.txt"
+MADE_FROM = [ROOT / "requirements.txt", REQUIREMENTS, WITHOUT_THEIR_OWN]
 
 
 def main(folder: Path, exactly_this_python: bool) -> int:
@@ -68,15 +70,22 @@ def is_sound(folder: Path) -> bool:
 
 def install(folder: Path) -> "subprocess.CompletedProcess[str]":
     pip = [str(python_in(folder)), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    command = [*pip, "install", "--quiet", "--requirement", str(REQUIREMENTS[-1])]
-    return subprocess.run(
-        command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    for arguments in ([str(REQUIREMENTS)], [str(WITHOUT_THEIR_OWN), "--no-deps", "--no-compile"]):
+        result = subprocess.run(
+            [*pip, "install", "--quiet", "--requirement", *arguments],
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        if result.returncode != 0:
+            break
+    return result
 
 
 def fingerprint(folder: Path, version: str) -> str:
     digest = hashlib.sha256(f"{folder}\0{version}\0".encode())
-    for path in REQUIREMENTS:
+    for path in MADE_FROM:
         digest.update(path.read_bytes())
     return digest.hexdigest() + "\n"
 

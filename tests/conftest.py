@@ -38,6 +38,9 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 
+# Holds all that the stand-in says against Stripe's published document.
+pytest_plugins = ["tests.contract.plugin"]
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

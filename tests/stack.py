@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import requests
 
 from payflow.config import Settings
+from tests.contract.recordings import BOOKS, PAYFLOW
 
 ROOT = Path(__file__).resolve().parent.parent
 WEBHOOK_SECRET = "whsec_payflow_tests"
@@ -78,9 +79,11 @@ class World(Program):
     """The stand-in for Stripe, and the mailbox."""
 
     def __init__(self, data: Path, webhook_url: str):
+        self.recording = BOOKS.new_recording(sender=PAYFLOW)
         super().__init__(
             "sandbox", "--port", "0", "--data", str(data),
             "--webhook-url", webhook_url, "--webhook-secret", WEBHOOK_SECRET,
+            "--record", str(self.recording),
         )  # fmt: skip
         match = until(lambda: re.search(r"Stripe (http://\S+) .* SMTP \S+:(\d+)", self.output()))
         self.url, self.smtp_port = match[1], int(match[2])

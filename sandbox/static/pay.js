@@ -1,20 +1,46 @@
 // Fills a test card in on click, and keeps a second click from sending the form twice.
 // The page works without any of this.
 const form = document.querySelector("[data-pay]");
+const submit = form.querySelector("button[type=submit]");
+const label = submit.textContent;
+
+function choose(method) {
+  const radio = form.querySelector(`input[name=method][value=${method}]`);
+  if (radio?.type === "radio") radio.checked = true;
+}
+
+function fill(values) {
+  for (const [name, value] of Object.entries(values)) form.elements[name].value = value;
+  form.elements.email.value ||= "customer@example.com";
+  submit.focus({ preventScroll: true });
+  submit.scrollIntoView({ block: "nearest" });
+}
 
 for (const button of document.querySelectorAll("[data-number]")) {
   button.addEventListener("click", () => {
-    form.elements.number.value = button.dataset.number;
-    form.elements.expiration.value = button.dataset.expiration;
-    form.elements.cvc.value = button.dataset.cvc;
-    form.elements.name.value ||= "Test Customer";
-    form.elements.email.value ||= "customer@example.com";
-    form.querySelector("button[type=submit]").focus();
+    const { number, expiration, cvc } = button.dataset;
+    choose("card");
+    fill({ number, expiration, cvc, name: form.elements.name.value || "Test Customer" });
   });
 }
 
-const submit = form.querySelector("button[type=submit]");
-const label = submit.textContent;
+for (const button of document.querySelectorAll("[data-iban]")) {
+  button.addEventListener("click", () => {
+    choose("sepa_debit");
+    const name = form.elements.account_name.value || "Test Customer";
+    fill({ iban: button.dataset.iban, account_name: name });
+  });
+}
+
+// Whoever chooses to pay by bank debit wants to see the accounts there are.
+form.querySelector("[value=sepa_debit]")?.addEventListener("change", () => {
+  document.querySelector("[data-iban]").closest("details").open = true;
+});
+
+// On a phone the panel would stand between the customer and the end of the page.
+if (matchMedia("(max-width: 899px)").matches) {
+  document.querySelector(".panel-of-cards").removeAttribute("open");
+}
 
 form.addEventListener("submit", (event) => {
   if (submit.getAttribute("aria-disabled") === "true") {
@@ -31,5 +57,4 @@ window.addEventListener("pageshow", () => {
   submit.textContent = label;
 });
 
-const error = document.querySelector("[aria-invalid]");
-if (error) error.focus();
+document.querySelector("[aria-invalid]")?.focus();

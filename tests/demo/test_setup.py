@@ -26,7 +26,7 @@ def clone() -> Iterator[Path]:
         (clone / "scripts").mkdir(parents=True)
         for name in ("Makefile", "scripts/setup.sh", "scripts/setup.py"):
             shutil.copy(ROOT / name, clone / name)
-        for name in ("requirements.txt", "requirements-dev.txt"):
+        for name in ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt"):
             (clone / name).write_text("# nothing\n")
         yield clone
 
@@ -66,6 +66,9 @@ def test_it_does_what_is_needed_and_no_more(clone: Path) -> None:
     changed = set_up(clone, this_python())
     assert INSTALLED in changed.stdout
     assert MADE not in changed.stdout
+
+    (clone / "requirements-nodeps.txt").write_text("# something else\n")
+    assert INSTALLED in set_up(clone, this_python()).stdout
 
     moved = clone.rename(clone.with_name("elsewhere"))
     assert MADE in set_up(moved, this_python()).stdout

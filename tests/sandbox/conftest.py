@@ -18,6 +18,8 @@ import pytest
 import requests
 import stripe
 
+from tests.contract.recordings import BOOKS
+
 SECRET = "whsec_payflow_sandbox_tests"
 VERSION = "2026-05-27.dahlia"
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,11 @@ class Sandbox(NamedTuple):
         response = self.post("/_sandbox/settings", json=switches)
         assert response.status_code == 200, response.text
 
+    def advance(self, seconds: float) -> None:
+        """Moves the stand-in's clock; what is due by then is done when this returns."""
+        response = self.post("/_sandbox/clock", json={"advance_s": seconds})
+        assert response.status_code == 200, response.text
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -50,8 +57,9 @@ class Sandbox(NamedTuple):
 
 
 def start_sandbox(*arguments: str) -> Sandbox:
+    record = ("--record", str(BOOKS.new_recording(sender="tests")))
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "sandbox", "--port", "0", *arguments],
+        [sys.executable, "-W", "error", "-m", "sandbox", "--port", "0", *record, *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -109,6 +117,11 @@ class Endpoint:
                 pass
 
         return Handler
+
+    @property
+    def at_once(self) -> list[Delivery]:
+        """Without ``charge.updated``, which comes by itself a second after a charge."""
+        return [item for item in list(self.received) if item.event["type"] != "charge.updated"]
 
     def of_type(self, kind: str) -> list[Delivery]:
         return [item for item in list(self.received) if item.event["type"] == kind]

@@ -31,9 +31,9 @@ def test_a_payment_is_told_in_signed_events(
 ) -> None:
     made = client.v1.checkout.sessions.create(session_params(client_reference_id="Zoë"))
     pay(made)
-    eventually(lambda: len(endpoint.received) == 4)
-    assert {item.event["type"] for item in endpoint.received} == ALL_TYPES
-    for item in endpoint.received:
+    eventually(lambda: len(endpoint.at_once) == 4)
+    assert {item.event["type"] for item in endpoint.at_once} == ALL_TYPES
+    for item in endpoint.at_once:
         signature = item.headers["Stripe-Signature"]
         event = stripe.Webhook.construct_event(item.body, signature, SECRET)
         assert ",v0=" in signature
@@ -77,8 +77,8 @@ def test_with_a_delay_the_customer_goes_at_once_and_events_come_later(
     pay(made)
     assert time.time() - paid_at < 1
     assert endpoint.received == []
-    eventually(lambda: len(endpoint.received) == 4)
-    assert all(item.at - paid_at >= 1.4 for item in endpoint.received)
+    eventually(lambda: len(endpoint.at_once) == 4)
+    assert all(item.at - paid_at >= 1.4 for item in endpoint.at_once)
 
 
 @pytest.mark.parametrize("status", [301, 400, 500])
@@ -135,7 +135,7 @@ def test_deliveries_switched_off_wait_and_come_once_switched_on(
     assert endpoint.received == []
     assert {event.pending_webhooks for event in client.v1.events.list().data} == {1}
     sandbox.set(deliver=True)
-    eventually(lambda: len(endpoint.received) == 4)
+    eventually(lambda: len(endpoint.at_once) == 4)
 
 
 def test_an_event_can_be_sent_again_by_hand(
@@ -177,7 +177,7 @@ def test_state_and_undelivered_events_survive_a_restart(tmp_path: Path, endpoint
     first.set(retry_schedule_s=[1.0])
     made = client_of(first).v1.checkout.sessions.create(session_params())
     pay(made)
-    eventually(lambda: len(endpoint.received) == 4)
+    eventually(lambda: len(endpoint.at_once) == 4)
     first.process.kill()
     first.process.wait()
     endpoint.status = 200
@@ -185,8 +185,8 @@ def test_state_and_undelivered_events_survive_a_restart(tmp_path: Path, endpoint
     try:
         found = client_of(second).v1.checkout.sessions.retrieve(made.id)
         assert found.payment_status == "paid"
-        eventually(lambda: len(endpoint.received) == 8)
-        assert {item.event["type"] for item in endpoint.received[4:]} == ALL_TYPES
+        eventually(lambda: len(endpoint.at_once) == 8)
+        assert {item.event["type"] for item in endpoint.at_once[4:]} == ALL_TYPES
     finally:
         assert first.process.stdout is not None
         first.process.stdout.close()

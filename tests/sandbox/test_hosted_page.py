@@ -133,8 +133,6 @@ LAST_MONTH = (datetime.now(UTC).replace(day=1) - timedelta(days=1)).strftime("%m
         ("number", "4242424242424241", "Your card number is invalid."),
         ("number", "4242", "Your card number is incomplete."),
         ("number", "", "Your card number is incomplete."),
-        ("number", "4000002760003184", "not supported yet by this stand-in"),
-        ("number", "4000000000000259", "not supported yet by this stand-in"),
         ("number", "4111111111111111", "Only Stripe's test cards work here"),
         ("expiration", "12 / 20", "Your card's expiration year is in the past."),
         ("expiration", LAST_MONTH, "in the past."),

@@ -109,3 +109,22 @@ def test_the_requests_received_can_be_counted(
         "/v1/checkout/sessions",
         200,
     )
+
+
+@pytest.mark.parametrize(("fault", "made"), [("500", 0), ("500_after", 1)])
+def test_a_500_is_the_keys_answer_from_then_on(
+    client: stripe.StripeClient, sandbox: Sandbox, fault: str, made: int
+) -> None:
+    sandbox.set(api_faults=[{"on": "POST /v1/checkout/sessions", "fault": fault, "times": 1}])
+    headers = []
+    for _ in range(2):
+        with pytest.raises(stripe.APIError) as broken:
+            client.v1.checkout.sessions.create(session_params(), {"idempotency_key": "k1"})
+        assert broken.value.http_status == 500
+        headers.append(broken.value.headers)
+    assert "Idempotent-Replayed" not in headers[0]
+    assert headers[1]["Idempotent-Replayed"] == "true"
+    assert headers[1]["Original-Request"] == headers[0]["Request-Id"]
+    assert len(client.v1.checkout.sessions.list().data) == made
+    client.v1.checkout.sessions.create(session_params(), {"idempotency_key": "k2"})
+    assert len(client.v1.checkout.sessions.list().data) == made + 1

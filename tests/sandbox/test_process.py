@@ -1,10 +1,8 @@
 """Start, switches, end: the process as whoever runs it sees it."""
 
-import contextlib
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -149,29 +147,18 @@ def test_the_start_page_shows_what_happened(client: stripe.StripeClient, sandbox
     assert "This is not Stripe" in page
 
 
-def test_a_session_expires_by_the_clock(tmp_path: Path, endpoint: Endpoint) -> None:
-    sandbox = start_sandbox(
-        "--data", str(tmp_path), "--webhook-url", endpoint.url, "--webhook-secret", SECRET
-    )
-    try:
-        client = client_of(sandbox)
-        made = client.v1.checkout.sessions.create(session_params())
-        bring_forward(tmp_path, made.id, int(time.time()) - 1)
-        told = eventually(lambda: endpoint.of_type("checkout.session.expired"))
-        assert told[0].event["data"]["object"]["status"] == "expired"
-        assert told[0].event["request"] == {"id": None, "idempotency_key": None}
-        assert client.v1.checkout.sessions.retrieve(made.id).status == "expired"
-    finally:
-        assert sandbox.stop() == 0
-
-
-def bring_forward(data: Path, session_id: str, expires_at: int) -> None:
-    """Nobody waits 30 minutes: the session's own row says that its time has come."""
-    with contextlib.closing(sqlite3.connect(data / "sandbox.sqlite3", timeout=5)) as db, db:
-        db.execute(
-            "UPDATE objects SET due_at = ?, body = json_set(body, '$.expires_at', ?) WHERE id = ?",
-            (expires_at, expires_at, session_id),
-        )
+def test_a_session_expires_by_the_clock(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    made = client.v1.checkout.sessions.create(session_params())
+    moved = sandbox.post("/_sandbox/clock", json={"advance_s": 24 * 3600})
+    assert moved.status_code == 200
+    told = eventually(lambda: endpoint.of_type("checkout.session.expired"))
+    assert told[0].event["data"]["object"]["status"] == "expired"
+    assert told[0].event["request"] == {"id": None, "idempotency_key": None}
+    assert client.v1.checkout.sessions.retrieve(made.id).status == "expired"
+    assert sandbox.post("/_sandbox/reset").status_code == 200
+    assert sandbox.get("/_sandbox/clock").json()["offset_s"] == 0
 
 
 def test_the_temporary_folder_goes_with_the_process(tmp_path: Path) -> None:

@@ -1,0 +1,163 @@
+"""What goes wrong on purpose: with the API's answers and with deliveries, as rules ask for.
+
+A rule names what it strikes ("POST /v1/checkout/*", "payment_intent.*"), the fault, and how often:
+with a probability, or the next so many times. Whether it strikes is drawn from the seed, the rule
+and how many things it has seen, so the same run meets the same faults. ``faulty_api`` plays those
+of the API, ``deliveries`` those of the deliveries.
+"""
+
+import random
+import sqlite3
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from sandbox.store import JsonDict
+
+API = "api_faults"
+DELIVERY = "delivery_faults"
+
+# How many seconds a fault takes if its rule doesn't say; what they mean is in the README.
+API_SECONDS: Mapping[str, float | None] = {
+    "500": None,
+    "500_after": None,
+    "429": 1.0,
+    "timeout_before": 100.0,
+    "timeout_after": 100.0,
+    "reset_before": None,
+    "reset_after": None,
+    "delay": 2.0,
+}
+DELIVERY_SECONDS: Mapping[str, float | None] = {
+    "duplicate": None,
+    "reorder": 3.0,
+    "drop": None,
+    "delay": 5.0,
+    "corrupt_signature": None,
+    "old_timestamp": 600.0,
+}
+# Judged once for an event and an endpoint; the others anew at each sending.
+ON_THE_WAY = frozenset({"reorder", "drop", "delay"})
+
+FIELDS = ("on", "fault", "probability", "times", "seconds")
+
+
+class Strike(NamedTuple):
+    """A fault that is to happen now; ``seconds`` is the rule's, or what the fault has by itself."""
+
+    fault: str
+    seconds: float
+
+
+class BadRule(ValueError):
+    """The message is a sentence for the one who sent the rule."""
+
+
+def check(kind: str, value: Any) -> list[JsonDict]:
+    """The rules, whole: defaults filled in. Raises :class:`BadRule`."""
+    if not isinstance(value, list):
+        raise BadRule(f"{kind} must be a list of rules.")
+    return [_rule(f"{kind}[{index}]", kind, rule) for index, rule in enumerate(value)]
+
+
+def _rule(name: str, kind: str, rule: Any) -> JsonDict:
+    if not isinstance(rule, dict):
+        raise BadRule(f"{name} must be an object with {', '.join(FIELDS)}.")
+    for field in rule:
+        if field not in FIELDS:
+            raise BadRule(f"{name} has no field {field!r}; there are {', '.join(FIELDS)}.")
+    known = API_SECONDS if kind == API else DELIVERY_SECONDS
+    if rule.get("fault") not in known:
+        raise BadRule(f"{name}: fault must be one of {', '.join(known)}.")
+    return {
+        "on": _pattern(name, kind, rule.get("on", "* *" if kind == API else "*")),
+        "fault": rule["fault"],
+        "probability": _number(name, "probability", rule.get("probability", 1.0), most=1.0),
+        "times": _times(name, rule.get("times")),
+        "seconds": _seconds(name, rule.get("seconds"), known[rule["fault"]]),
+    }
+
+
+def _pattern(name: str, kind: str, value: Any) -> str:
+    example = "POST /v1/checkout/sessions*" if kind == API else "payment_intent.*"
+    if not isinstance(value, str) or (kind == API and value.count(" ") != 1):
+        raise BadRule(f"{name}: on must be a pattern such as {example!r}.")
+    return value
+
+
+def _number(name: str, field: str, value: Any, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise BadRule(f"{name}: {field} must be a number from 0 to {most:g}.")
+    return float(value)
+
+
+def _times(name: str, value: Any) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise BadRule(f"{name}: times must be a whole number, or null for no end.")
+    return value
+
+
+def _seconds(name: str, value: Any, default: float | None) -> float | None:
+    if value is None or default is None:
+        return default
+    return _number(name, "seconds", value, most=7 * 24 * 3600.0)
+
+
+def on_call(db: sqlite3.Connection, switches: JsonDict, method: str, path: str) -> Strike | None:
+    """The first fault that strikes this API call; GET is HEAD's too."""
+    for strike in _strikes(db, switches, API, f"{method} {path}"):
+        return strike
+    return None
+
+
+def on_event(
+    db: sqlite3.Connection, switches: JsonDict, event_type: str, *, first: bool
+) -> dict[str, Strike]:
+    """The faults that strike this sending; ``first`` asks those of the way as well."""
+    rules = [
+        rule if first or rule["fault"] not in ON_THE_WAY else None for rule in switches[DELIVERY]
+    ]
+    strikes = _strikes(db, switches | {DELIVERY: rules}, DELIVERY, event_type)
+    return {strike.fault: strike for strike in strikes}
+
+
+def _strikes(db: sqlite3.Connection, switches: JsonDict, kind: str, subject: str) -> list[Strike]:
+    found = []
+    for index, rule in enumerate(switches[kind]):
+        if rule is not None and fnmatchcase(subject, rule["on"]):
+            strike = _draw(db, switches["seed"], f"{kind}[{index}]", rule)
+            if strike is not None:
+                found.append(strike)
+                if kind == API:
+                    break
+    return found
+
+
+def _draw(db: sqlite3.Connection, seed: int, name: str, rule: JsonDict) -> Strike | None:
+    """Whether this rule strikes what it sees now; it counts both.
+
+    ``reorder`` holds each event back for a time of its own, up to the rule's: so they overtake.
+    """
+    row = db.execute("SELECT seen, struck FROM fault_counts WHERE rule = ?", (name,)).fetchone()
+    seen, struck = (row["seen"], row["struck"]) if row else (0, 0)
+    if rule["times"] is not None and struck >= rule["times"]:
+        return None
+    chance = random.Random(f"{seed} {name} {seen}")
+    strikes = chance.random() < rule["probability"]
+    db.execute(
+        "INSERT OR REPLACE INTO fault_counts (rule, seen, struck) VALUES (?, ?, ?)",
+        (name, seen + 1, struck + strikes),
+    )
+    share = chance.random() if rule["fault"] == "reorder" else 1.0
+    return Strike(rule["fault"], share * (rule["seconds"] or 0.0)) if strikes else None
+
+
+def counts(db: sqlite3.Connection) -> dict[str, sqlite3.Row]:
+    """By the rule's name, ``api_faults[0]``: how many things it saw and how many it struck."""
+    rows = db.execute("SELECT * FROM fault_counts").fetchall()
+    return {row["rule"]: row for row in rows}
+
+
+def start_anew(db: sqlite3.Connection) -> None:
+    """The rules or the seed changed: what is drawn next is drawn from the beginning."""
+    db.execute("DELETE FROM fault_counts")

@@ -1,0 +1,140 @@
+"""The table of things to come: what happens by itself at a time of the stand-in's clock.
+
+    @later.action("refund.succeed")                  a function by a name that a restart remembers;
+    def _succeed(db, object_id): ...                 define it in a module that ``api`` imports
+
+    later.at(db, clock.now() + 60, "refund.succeed", refund["id"])
+    later.forget(db, refund["id"])                   all that was to happen to it
+    later.forget(db, session["id"], "session.expire")
+    later.pending(db)                                rows of (due_at, action, object_id), for pages
+    later.advance(db, seconds)                       moves the clock and does at once what is due
+    later.move_to(db, unix_time)                     the same; going back raises BadMove
+
+An action runs in a transaction, with ``clock.now()`` as of the moment it was due, so what it makes
+is dated as if nobody had slept; what it schedules in turn is done too if it is due by then. It must
+look at the object's state first: a customer may have been quicker. An action that fails is logged
+and forgotten. Wake the deliveries after ``advance`` or ``move_to`` is committed.
+"""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+
+from sandbox import clock, idempotency
+from sandbox.deliveries import Deliveries
+from sandbox.store import Store
+
+log = logging.getLogger(__name__)
+
+Action = Callable[[sqlite3.Connection, str], None]
+
+LOOK_EVERY_S = 0.5
+FARTHEST_S = 10 * 365 * 24 * 60 * 60
+
+ACTIONS: dict[str, Action] = {}
+
+
+class BadMove(ValueError):
+    """The message is a sentence for the one who wanted to move the clock."""
+
+
+def action(name: str) -> Callable[[Action], Action]:
+    def keep(function: Action) -> Action:
+        ACTIONS[name] = function
+        return function
+
+    return keep
+
+
+def at(db: sqlite3.Connection, when: float, name: str, object_id: str) -> None:
+    """Does ``name`` to the object at ``when`` (the stand-in's time, epoch seconds)."""
+    assert name in ACTIONS, f"no action is called {name}"
+    db.execute(
+        "INSERT INTO later (due_at, action, object_id) VALUES (?, ?, ?)", (when, name, object_id)
+    )
+
+
+def forget(db: sqlite3.Connection, object_id: str, name: str | None = None) -> None:
+    """Takes back what was to happen to the object, or only the action called ``name``."""
+    db.execute(
+        "DELETE FROM later WHERE object_id = ? AND (? IS NULL OR action = ?)",
+        (object_id, name, name),
+    )
+
+
+def pending(db: sqlite3.Connection) -> list[sqlite3.Row]:
+    """What is to come, soonest first."""
+    return db.execute("SELECT * FROM later ORDER BY due_at, seq LIMIT 200").fetchall()
+
+
+def run_due(db: sqlite3.Connection) -> int:
+    """Does all that is due, in the order of time; returns how many things that was."""
+    until, done = clock.now(), 0
+    while (row := _take(db, until)) is not None:
+        with clock.as_of(row["due_at"]):
+            _do(db, row)
+        done += 1
+    return done
+
+
+def _take(db: sqlite3.Connection, until: float) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = db.execute(
+        "DELETE FROM later WHERE seq = (SELECT seq FROM later WHERE due_at <= ?"
+        " ORDER BY due_at, seq LIMIT 1) RETURNING *",
+        (until,),
+    ).fetchone()
+    return row
+
+
+def _do(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+    """One thing, whole or not at all; its failure must not stop the clock for all others."""
+    db.execute("SAVEPOINT one_thing")
+    try:
+        ACTIONS[row["action"]](db, row["object_id"])
+    except Exception:
+        log.exception("%s of %s failed", row["action"], row["object_id"])
+        db.execute("ROLLBACK TO one_thing")
+    db.execute("RELEASE one_thing")
+
+
+def advance(db: sqlite3.Connection, seconds: float) -> int:
+    """Moves the clock forward and does what is due by then; returns how many things that was."""
+    if not 0 <= seconds <= FARTHEST_S:
+        raise BadMove("The clock goes forward only, by ten years at most; a reset sets it back.")
+    clock.move(db, clock.offset() + seconds)
+    return run_due(db)
+
+
+def move_to(db: sqlite3.Connection, unix: float) -> int:
+    return advance(db, unix - clock.now())
+
+
+def start(store: Store, deliveries: Deliveries) -> None:
+    """Restores the clock and lets it tick, in a thread of its own."""
+    with store.reading() as db:
+        clock.restore(db)
+    threading.Thread(
+        target=_tick_forever, args=(store, deliveries), name="clock", daemon=True
+    ).start()
+
+
+def _tick_forever(store: Store, deliveries: Deliveries) -> None:
+    while True:
+        try:
+            _tick(store, deliveries)
+        except sqlite3.ProgrammingError:
+            return  # the store was closed: the process is ending
+        except Exception:
+            # A tick that met trouble must not be the last one.
+            log.exception("a tick of the clock failed")
+        time.sleep(LOOK_EVERY_S)
+
+
+def _tick(store: Store, deliveries: Deliveries) -> None:
+    with store.transaction() as db:
+        done = run_due(db)
+        idempotency.forget_old(db, clock.now())
+    if done:
+        deliveries.wake()

@@ -1,0 +1,195 @@
+"""Makes the pictures of the sandbox's hosted page anew, under docs/images/sandbox.
+
+    python scripts/sandbox_pictures.py [FOLDER]
+
+Starts a sandbox of its own, walks a browser through the page's states at phone and desktop width,
+light and dark, and keeps each as a small PNG. The browser is the environment's CHROMIUM, else the
+system's.
+"""
+
+# ruff: noqa: S310, T201 - it asks its own sandbox, and talks to the terminal
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "images" / "sandbox"
+SIZES = {"phone": (390, 844), "desktop": (1200, 860)}
+BROWSER_ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"
+]  # fmt: skip
+COLOURS = 256
+PAY = re.compile("^Pay ")
+
+SESSION = {
+    "mode": "payment",
+    "line_items[0][price_data][currency]": "eur",
+    "line_items[0][price_data][unit_amount]": "12500",
+    "line_items[0][price_data][product_data][name]": "Invoice 2026-118",
+    "line_items[0][quantity]": "1",
+    "success_url": "http://127.0.0.1:9/paid",
+    "cancel_url": "http://127.0.0.1:9/back",
+    "branding_settings[display_name]": "Harbour Studio",
+}
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sandbox() as origin, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGS)
+        for size in SIZES:
+            for scheme in ("light", "dark"):
+                for state, picture in pictures(browser, origin, size, scheme):
+                    file = folder / f"{state}-{size}-{scheme}.png"
+                    file.write_bytes(smaller(picture))
+                    print(f"{file.name}: {file.stat().st_size // 1024} KiB")
+
+
+@contextmanager
+def sandbox() -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandbox", "--port", "0"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        started = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert started, "the sandbox did not start"
+        yield started[0]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def pictures(browser: Browser, origin: str, size: str, scheme: str) -> Iterator[tuple[str, bytes]]:
+    """The states of one page, in the order in which a customer might meet them."""
+    width, height = SIZES[size]
+    with browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    ) as context:
+        page = context.new_page()
+        page.goto(session_url(origin))
+        yield "card", shot(page)
+        fill_card(page, "4000 0000 0000 9995")
+        yield "declined", shot(page)
+        page.get_by_label("Bank debit (SEPA)").check()
+        page.get_by_label("IBAN").fill("AT61 1904 3002 3457 3201")
+        page.get_by_label("Name on the account").fill("Ada Example")
+        page.evaluate("document.querySelector('.problem').remove()")
+        yield "bank-debit", shot(page)
+        page.get_by_label("Card", exact=True).check()
+        fill_card(page, "4000 0027 6000 3184")
+        page.get_by_role("button", name="Complete").wait_for()
+        yield "3-d-secure", shot(page)
+
+
+def session_url(origin: str) -> str:
+    headers = {"Authorization": "Bearer sk_test_payflow_pictures"}
+    request = Request(f"{origin}/v1/checkout/sessions", urlencode(SESSION).encode(), headers)
+    with urlopen(request) as answer:
+        return str(json.load(answer)["url"])
+
+
+def fill_card(page: Page, number: str) -> None:
+    page.get_by_label("Email").fill("ada@example.com")
+    page.get_by_label("Card number").fill(number)
+    page.get_by_label("Expiration").fill("12 / 34")
+    page.get_by_label("CVC").fill("123")
+    page.get_by_label("Cardholder name").fill("Ada Example")
+    page.get_by_role("button", name=PAY).click()
+    page.wait_for_load_state()
+
+
+def shot(page: Page) -> bytes:
+    page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
+    return page.screenshot(full_page=True, animations="disabled")
+
+
+def smaller(png: bytes) -> bytes:
+    """The same picture with at most 256 colours: a quarter of the size, and nobody sees it."""
+    width, height, pixels = decoded(png)
+    count = Counter(pixels)
+    palette = [colour for colour, _ in count.most_common(COLOURS)]
+    index = {colour: number for number, colour in enumerate(palette)}
+    for colour in count.keys() - index.keys():
+        index[colour] = index[nearest(colour, palette)]
+    numbers = bytes(index[pixel] for pixel in pixels)
+    rows = b"".join(b"\0" + numbers[y * width : (y + 1) * width] for y in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(kind, body)
+        for kind, body in (
+            (b"IHDR", header),
+            (b"PLTE", b"".join(palette)),
+            (b"IDAT", zlib.compress(rows, 9)),
+            (b"IEND", b""),
+        )
+    )
+
+
+def nearest(colour: bytes, palette: list[bytes]) -> bytes:
+    return min(palette, key=lambda one: sum((a - b) ** 2 for a, b in zip(one, colour, strict=True)))
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def decoded(png: bytes) -> tuple[int, int, list[bytes]]:
+    """Width, height and pixels of what a browser writes: 8 bits a channel, not interlaced."""
+    width, height, depth, kind = struct.unpack(">IIBB", png[16:26])
+    channels = {2: 3, 6: 4}[kind]
+    assert depth == 8, "a browser's PNG has 8 bits a channel"
+    packed, at = b"", 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        if png[at + 4 : at + 8] == b"IDAT":
+            packed += png[at + 8 : at + 8 + length]
+        at += length + 12
+    rows = unfiltered(zlib.decompress(packed), width * channels, channels)
+    return (
+        width,
+        height,
+        [bytes(row[x : x + 3]) for row in rows for x in range(0, width * channels, channels)],
+    )
+
+
+def unfiltered(data: bytes, stride: int, step: int) -> Iterator[bytearray]:
+    """The rows, each filter undone: https://www.w3.org/TR/png-3/#9Filters."""
+    above = bytearray(stride)
+    for start in range(0, len(data), stride + 1):
+        kind, row = data[start], bytearray(data[start + 1 : start + 1 + stride])
+        for x in range(stride):
+            left = row[x - step] if x >= step else 0
+            corner = above[x - step] if x >= step else 0
+            row[x] = (row[x] + predicted(kind, left, above[x], corner)) & 255
+        above = row
+        yield row
+
+
+def predicted(kind: int, left: int, up: int, corner: int) -> int:
+    if kind == 4:
+        guess = left + up - corner
+        return min((left, up, corner), key=lambda one: abs(guess - one))
+    return (0, left, up, (left + up) // 2)[kind]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

@@ -1,0 +1,242 @@
+"""What goes wrong on purpose, as a client and an endpoint see it."""
+
+import json
+from typing import Any
+
+import pytest
+import requests
+import stripe
+
+from .conftest import SECRET, Endpoint, Sandbox, client_of, eventually, pay, session_params
+
+SESSIONS = "POST /v1/checkout/sessions"
+
+
+def rule(fault: str, on: str = "*", **more: Any) -> dict[str, Any]:
+    return {"on": on, "fault": fault, **more}
+
+
+def create(sandbox: Sandbox, key: str = "payflow-key", timeout: float = 10) -> requests.Response:
+    """A session asked for without a library that would try again."""
+    return requests.post(
+        f"{sandbox.url}/v1/checkout/sessions",
+        data={
+            "mode": "payment",
+            "line_items[0][price_data][currency]": "eur",
+            "line_items[0][price_data][unit_amount]": "1250",
+            "line_items[0][price_data][product_data][name]": "Invoice",
+            "line_items[0][quantity]": "1",
+            "success_url": "http://127.0.0.1:9/paid",
+        },
+        headers={"Authorization": "Bearer sk_test_payflow_x", "Idempotency-Key": key},
+        timeout=timeout,
+    )
+
+
+def sessions(sandbox: Sandbox) -> int:
+    return len(client_of(sandbox).v1.checkout.sessions.list().data)
+
+
+def test_a_500_is_stored_under_the_idempotency_key(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[rule("500", SESSIONS, times=1)])
+    first = create(sandbox)
+    assert (first.status_code, first.json()["error"]["type"]) == (500, "api_error")
+    again = create(sandbox)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (500, "true")
+    assert again.json() == first.json()
+    assert sessions(sandbox) == 0
+    assert create(sandbox, "another-key").status_code == 200
+
+
+def test_a_500_after_the_effect_hides_it_for_as_long_as_the_key_lives(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[rule("500_after", SESSIONS, times=1)])
+    assert create(sandbox).status_code == 500
+    assert sessions(sandbox) == 1
+    again = create(sandbox)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (500, "true")
+    assert sessions(sandbox) == 1
+
+
+def test_a_500_does_not_replace_an_answer_that_is_stored(sandbox: Sandbox) -> None:
+    good = create(sandbox)
+    sandbox.set(api_faults=[rule("500", SESSIONS)])
+    again = create(sandbox)
+    assert (again.status_code, again.json()["id"]) == (200, good.json()["id"])
+
+
+def test_a_429_says_when_to_come_again_and_stores_nothing(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[rule("429", SESSIONS, times=1, seconds=3)])
+    refused = create(sandbox)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "3")
+    assert refused.json()["error"]["code"] == "rate_limit"
+    assert create(sandbox).status_code == 200
+    client = client_of(sandbox)
+    sandbox.set(api_faults=[rule("429", "GET /v1/events", times=1)])
+    with pytest.raises(stripe.RateLimitError):
+        client.v1.events.list()
+
+
+@pytest.mark.parametrize(("fault", "made"), [("reset_before", 0), ("reset_after", 1)])
+def test_a_reset_leaves_the_effect_or_nothing(sandbox: Sandbox, fault: str, made: int) -> None:
+    sandbox.set(api_faults=[rule(fault, SESSIONS, times=1)])
+    with pytest.raises(requests.ConnectionError, match=r"[Rr]eset"):
+        create(sandbox)
+    assert sessions(sandbox) == made
+    assert create(sandbox).status_code == 200
+    assert sessions(sandbox) == 1
+
+
+@pytest.mark.parametrize(("fault", "made"), [("timeout_before", 0), ("timeout_after", 1)])
+def test_a_timeout_leaves_the_effect_or_nothing(sandbox: Sandbox, fault: str, made: int) -> None:
+    sandbox.set(api_faults=[rule(fault, SESSIONS, times=1)])
+    with pytest.raises(requests.ReadTimeout):
+        create(sandbox, timeout=0.5)
+    assert sessions(sandbox) == made
+    again = eventually(lambda: (answer := create(sandbox)).status_code == 200 and answer)
+    assert again.headers.get("Idempotent-Replayed") == ("true" if made else None)
+    assert sessions(sandbox) == 1
+
+
+def test_the_sdk_gets_over_a_reset_by_its_own_retry(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[rule("reset_after", SESSIONS, times=1)])
+    client = stripe.StripeClient(
+        "sk_test_payflow_x", base_addresses={"api": sandbox.url}, max_network_retries=2
+    )
+    assert client.v1.checkout.sessions.create(session_params()).id
+    assert sessions(sandbox) == 1
+
+
+def test_only_what_the_pattern_names_is_struck(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[rule("500", "GET /v1/charges*")])
+    client = client_of(sandbox)
+    assert client.v1.events.list().data == []
+    with pytest.raises(stripe.APIError):
+        client.v1.charges.list()
+
+
+def outcomes(sandbox: Sandbox, seed: int) -> list[int]:
+    sandbox.set(seed=seed, api_faults=[rule("500", "GET /v1/events", probability=0.5)])
+    headers = {"Authorization": "Bearer sk_test_payflow_x"}
+    url = f"{sandbox.url}/v1/events"
+    return [requests.get(url, headers=headers, timeout=5).status_code for _ in range(24)]
+
+
+def test_the_same_seed_brings_the_same_faults(sandbox: Sandbox) -> None:
+    first = outcomes(sandbox, 7)
+    assert set(first) == {200, 500}
+    assert outcomes(sandbox, 7) == first
+    assert outcomes(sandbox, 8) != first
+
+
+def test_a_duplicate_comes_twice_with_the_same_bytes(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    sandbox.set(delivery_faults=[rule("duplicate", "checkout.session.*")])
+    pay(client.v1.checkout.sessions.create(session_params()))
+    first, second = eventually(
+        lambda: len(found := endpoint.of_type("checkout.session.completed")) == 2 and found
+    )
+    assert first.body == second.body
+    eventually(lambda: endpoint.of_type("payment_intent.succeeded"))
+    assert len(endpoint.of_type("payment_intent.succeeded")) == 1
+
+
+def test_a_dropped_event_never_comes_and_the_list_still_knows_it(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    sandbox.set(delivery_faults=[rule("drop", "checkout.session.completed")])
+    assert pay(client.v1.checkout.sessions.create(session_params())).status_code == 303
+    eventually(lambda: endpoint.of_type("charge.updated"))
+    assert endpoint.of_type("checkout.session.completed") == []
+    (lost,) = client.v1.events.list({"type": "checkout.session.completed"}).data
+    assert "✕ lost" in sandbox.get(f"/events/{lost.id}").text
+    sandbox.set(delivery_faults=[])
+    sandbox.post(f"/events/{lost.id}/send")
+    eventually(lambda: endpoint.of_type("checkout.session.completed"))
+
+
+def test_a_delayed_event_comes_later_and_the_customer_does_not_wait(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    sandbox.set(delivery_faults=[rule("delay", "checkout.session.completed", seconds=3600)])
+    assert pay(client.v1.checkout.sessions.create(session_params())).status_code == 303
+    eventually(lambda: endpoint.of_type("payment_intent.succeeded"))
+    assert endpoint.of_type("checkout.session.completed") == []
+    sandbox.post("/_sandbox/clock", json={"advance_s": 3600})
+    eventually(lambda: endpoint.of_type("checkout.session.completed"))
+
+
+def test_reordered_events_overtake_each_other(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    sandbox.set(delivery_faults=[rule("reorder", seconds=1.5)])
+    for _ in range(3):
+        pay(client.v1.checkout.sessions.create(session_params()))
+    eventually(lambda: len(endpoint.received) >= 12)
+    made = [event.id for event in client.v1.events.list({"limit": 100}).data][::-1]
+    came = [item.event["id"] for item in endpoint.received]
+    assert came != [event for event in made if event in came]
+
+
+@pytest.mark.parametrize("fault", ["corrupt_signature", "old_timestamp"])
+def test_a_bad_signature_does_not_verify_and_the_retry_does(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint, fault: str
+) -> None:
+    sandbox.set(retry_schedule_s=[0.1], delivery_faults=[rule(fault, times=1)])
+    endpoint.status = 400
+    client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
+    eventually(lambda: len(endpoint.received) == 2)
+    bad, good = endpoint.received
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.Webhook.construct_event(bad.body, bad.headers["Stripe-Signature"], SECRET)
+    stripe.Webhook.construct_event(good.body, good.headers["Stripe-Signature"], SECRET)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"api_faults": {}},
+        {"api_faults": ["500"]},
+        {"api_faults": [{"fault": "503"}]},
+        {"api_faults": [{"fault": "duplicate"}]},
+        {"api_faults": [{"fault": "500", "on": "/v1/events"}]},
+        {"api_faults": [{"fault": "500", "often": 1}]},
+        {"api_faults": [{"fault": "500", "probability": 1.5}]},
+        {"api_faults": [{"fault": "500", "times": 1.5}]},
+        {"api_faults": [{"fault": "429", "seconds": "1"}]},
+        {"delivery_faults": [{"fault": "500"}]},
+        {"delivery_faults": [{"fault": "drop", "on": 1}]},
+        {"delivery_faults": [{"fault": "drop", "probability": True}]},
+        {"seed": "7"},
+        {"seed": True},
+    ],
+)
+def test_a_rule_that_does_not_fit_is_refused_with_a_sentence(
+    sandbox: Sandbox, switches: dict[str, Any]
+) -> None:
+    answer = sandbox.post("/_sandbox/settings", json=switches)
+    assert answer.status_code == 400
+    assert answer.json()["error"].endswith(".")
+    settings = sandbox.get("/_sandbox/settings").json()
+    assert (settings["api_faults"], settings["delivery_faults"]) == ([], [])
+
+
+def test_a_rule_is_shown_whole(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[{"fault": "429"}])
+    assert sandbox.get("/_sandbox/settings").json()["api_faults"] == [
+        {"on": "* *", "fault": "429", "probability": 1.0, "times": None, "seconds": 1.0}
+    ]
+
+
+def test_presets_make_a_bad_day_and_one_call_ends_it(sandbox: Sandbox) -> None:
+    normal = sandbox.get("/_sandbox/settings").json()
+    for name in ("everything-goes-wrong", "webhooks-twice-and-late", "stripe-is-down"):
+        after = sandbox.post(f"/_sandbox/presets/{name}").json()
+        assert after["api_faults"] or after["delivery_faults"]
+    with pytest.raises(requests.ConnectionError):
+        create(sandbox)
+    assert sandbox.post("/_sandbox/presets/normal").json() == normal
+    assert create(sandbox).status_code == 200
+    sandbox.post("/_sandbox/presets/stripe-is-down")
+    assert json.loads(sandbox.post("/_sandbox/reset").text) == normal
+    assert sandbox.post("/_sandbox/presets/nice-weather").status_code == 404
