@@ -1,4 +1,4 @@
-"""How `flask db` runs the migrations: one process at a time, in one transaction.
+"""How `flask db` runs the migrations: one process at a time.
 
 A migration works while the previous version of the code is still serving: expand first, contract in
 a later release.
@@ -8,9 +8,9 @@ from typing import Any
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from payflow.db import db
+from payflow.db import LOCK_TIMEOUT_MS, db
 
 # Any number, the same for all processes that might migrate this database at once.
 ADVISORY_LOCK = 7_236_501
@@ -23,18 +23,29 @@ def is_ours(name: str | None, kind: str, parents: Any) -> bool:
 
 def run() -> None:
     with db.engine.connect() as connection:
-        context.configure(
-            connection=connection,
-            target_metadata=db.Model.metadata,
-            include_name=is_ours,
-            compare_server_default=True,
-            **current_app.extensions["migrate"].configure_args,
-        )
-        with context.begin_transaction():
-            # Waiting for a lock is bounded (db.LOCK_TIMEOUT_MS); work on a large table is not.
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
-            context.run_migrations()
+        try:
+            _migrate(connection)
+        finally:
+            # Not back to the pool: the time-out and the lock end with it.
+            connection.invalidate()
+
+
+def _migrate(connection: Connection) -> None:
+    # Of the session, not of a transaction: a migration may commit in between. Who waits here waits
+    # for another process that migrates; in a migration, waiting for a lock is bounded as anywhere.
+    connection.execute(text("SET statement_timeout = 0; SET lock_timeout = 0"))
+    connection.execute(text(f"SELECT pg_advisory_lock({ADVISORY_LOCK})"))
+    connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
+    connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=db.Model.metadata,
+        include_name=is_ours,
+        compare_server_default=True,
+        **current_app.extensions["migrate"].configure_args,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 run()

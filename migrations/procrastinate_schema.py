@@ -26,7 +26,7 @@ def steps(after: str, up_to: str) -> list[str]:
 
 
 def upgrade(after: str, up_to: str) -> None:
-    """Apply those steps, in order, in the migration's transaction."""
+    """Apply those steps, in order, each in a transaction of its own where none is open."""
     for name in steps(after, up_to):
         # As one multi-statement text: its %-signs are no parameters, and it has nothing to bind.
         sql = files("procrastinate.sql.migrations").joinpath(name).read_text()

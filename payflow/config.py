@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     def minimum(self) -> dict[str, int]:
         """The smallest amount taken, in minor units by currency; Stripe's own where none is set."""
         ours = _limits("AMOUNT_MIN", self.amount_min, self.currencies)
-        return {c: ours.get(c, money.STRIPE_MINIMUM.get(c, 1)) for c in self.currencies}
+        return {c: ours.get(c, money.least(c)) for c in self.currencies}
 
     @cached_property
     def maximum(self) -> dict[str, int]:

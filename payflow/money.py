@@ -61,6 +61,11 @@ def smallest_step(currency: str) -> int:
     return 10 if currency in THREE_DECIMAL else 1
 
 
+def least(currency: str) -> int:
+    """Minor units: the smallest amount that Stripe takes, as far as that is known."""
+    return STRIPE_MINIMUM.get(currency, smallest_step(currency))
+
+
 def parse(text: str, currency: str, locale: str = "en") -> int:
     """Read an amount as a person types it, in major units; answer minor units.
 
@@ -99,11 +104,6 @@ def format_money(amount: int, currency: str, locale: str = "en") -> str:
     pattern = _currency_pattern(locale, decimals(currency))
     major = to_major(amount, currency)
     return str(pattern.apply(major, locale, currency=currency.upper(), currency_digits=False))
-
-
-def plain(amount: int, currency: str) -> str:
-    """An amount in minor units as an input field holds it: digits and a point, like 1250.00."""
-    return f"{to_major(amount, currency):.{decimals(currency)}f}"
 
 
 @lru_cache(maxsize=64)

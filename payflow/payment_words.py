@@ -52,7 +52,7 @@ SHOWN: Mapping[str, Shown] = {
         "attention",
         "…",
         "Payment on its way",
-        "Your bank takes a few days to confirm it. We’ll e-mail you at {email}. "
+        "Your bank takes a few days. When the money is here, we’ll e-mail you at {email}. "
         "Please don’t pay again.",
     ),
     "paid": Shown("good", "✓", "Payment received", "A receipt is on its way to {email}"),

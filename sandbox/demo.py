@@ -121,7 +121,6 @@ class Demo:
     def settings(self, smtp_port: int) -> dict[str, str]:
         place = self.place
         return {
-            "FLASK_APP": "wsgi:app",
             "DATABASE_URL": self.postgres.url(DATABASE),
             **kept_secrets(place.settings_file),
             "STRIPE_API_BASE": place.sandbox_url,
@@ -291,7 +290,7 @@ payflow is running (started in {seconds:.1f} s).
   Mailbox            {place.sandbox_url}/inbox
   Card that works    4242 4242 4242 4242, any date to come, any CVC
 
-  Settings           {place.settings_file}   (flask -e {place.settings_file} …)
+  Settings           {place.settings_file}   (.venv/bin/flask -e {place.settings_file} …)
   Logs               {place.logs}/
 
 Ctrl-C stops all of it. The data stays in {place.data} for the next start.

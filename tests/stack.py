@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import requests
 
 from payflow.config import Settings
+from sandbox.processes import on_leash
 from tests.contract.recordings import BOOKS, PAYFLOW
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +51,7 @@ class Program:
     def start(self) -> None:
         self.log = tempfile.NamedTemporaryFile("r+")  # noqa: SIM115  # closed with the program
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *self.command],
+            on_leash([sys.executable, "-m", *self.command], signal.SIGTERM),
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **self.environment},
             stdout=self.log,

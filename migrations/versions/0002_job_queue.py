@@ -15,7 +15,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    procrastinate_schema.upgrade(after="none", up_to="3.10.0")
+    # A step may use the enum values of the one before only once those are committed (until
+    # Postgres 17). Left half-done, the tables are dropped by hand and the migration run again.
+    with op.get_context().autocommit_block():
+        procrastinate_schema.upgrade(after="none", up_to="3.10.0")
     # The worker asks every second; a notification per job would cost each webhook a fifth.
     op.execute("DROP TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1 ON procrastinate_jobs")
 

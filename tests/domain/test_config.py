@@ -121,7 +121,7 @@ def test_currencies_are_taken_in_any_case_and_each_once(load):
 
 def test_limits_are_read_by_currency_and_a_bare_number_is_the_first_ones(load):
     settings = load(CURRENCIES="eur,jpy,kwd", AMOUNT_MIN="5,jpy:500", AMOUNT_MAX="eur:250.50")
-    assert settings.minimum == {"eur": 500, "jpy": 500, "kwd": 1}
+    assert settings.minimum == {"eur": 500, "jpy": 500, "kwd": 10}
     assert settings.maximum == {"eur": 25050}
 
 

@@ -26,13 +26,11 @@ def test_an_amount_is_counted_as_stripe_counts_it(major, currency, minor):
 @pytest.mark.parametrize(("major", "currency", "minor"), VECTORS)
 def test_stripes_amount_becomes_what_was_typed_again(major, currency, minor):
     assert money.to_major(minor, currency) == Decimal(major)
-    assert Decimal(money.plain(minor, currency)) == Decimal(major)
 
 
 @pytest.mark.parametrize("currency", FACTS["zero_decimal"])
 def test_zero_decimal_currencies_are_counted_in_whole_units(currency):
     assert money.parse("500", currency) == 500
-    assert money.plain(500, currency) == "500"
     with pytest.raises(AmountError, match=f"^{currency.upper()} amounts have no decimals$"):
         money.parse("500.50", currency)
 
@@ -40,7 +38,6 @@ def test_zero_decimal_currencies_are_counted_in_whole_units(currency):
 @pytest.mark.parametrize("currency", FACTS["three_decimal"])
 def test_three_decimal_currencies_are_counted_in_thousandths_that_end_in_zero(currency):
     assert money.parse("5.12", currency) == 5120
-    assert money.plain(5120, currency) == "5.120"
     with pytest.raises(AmountError, match="three decimals, the last of them 0"):
         money.parse("5.124", currency)
 
@@ -48,7 +45,6 @@ def test_three_decimal_currencies_are_counted_in_thousandths_that_end_in_zero(cu
 @pytest.mark.parametrize("currency", FACTS["whole_units_in_hundredths"])
 def test_whole_units_counted_in_hundredths_take_no_decimals(currency):
     assert money.parse("5", currency) == 500
-    assert money.plain(500, currency) == "5"
     with pytest.raises(AmountError, match="have no decimals"):
         money.parse("5.5", currency)
 
@@ -194,11 +190,15 @@ def amounts(draw):
     return draw(st.integers(1, 10**11 // step)) * step, currency
 
 
+def written(amount, currency):
+    return f"{money.to_major(amount, currency):.{money.decimals(currency)}f}"
+
+
 @given(amounts())
 def test_every_amount_that_can_be_charged_survives_being_written_and_read(charged):
     amount, currency = charged
     assert money.to_minor(money.to_major(amount, currency), currency) == amount
-    assert money.parse(money.plain(amount, currency), currency) == amount
+    assert money.parse(written(amount, currency), currency) == amount
 
 
 @given(amounts(), st.sampled_from(("en", "de", "ja", "fr", "en_IN")))
@@ -206,4 +206,4 @@ def test_what_is_shown_holds_the_digits_of_the_amount(charged, locale):
     amount, currency = charged
     shown = money.format_money(amount, currency, locale)
     digits = "".join(filter(str.isdecimal, shown))
-    assert digits.lstrip("0") == money.plain(amount, currency).replace(".", "").lstrip("0")
+    assert digits.lstrip("0") == written(amount, currency).replace(".", "").lstrip("0")

@@ -8,11 +8,20 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from flask_migrate import check, downgrade, upgrade
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
+import sandbox.postgres
 from migrations import procrastinate_schema
+from payflow import create_app
 from payflow.db import db
-from tests.stack import ROOT
+from sandbox.postgres import OLDEST, Postgres, candidate_folders, major_version
+from tests.stack import ROOT, settings_of
+
+HERE = [
+    folder
+    for folder in candidate_folders()
+    if (folder / "initdb").exists() and int(major_version(folder) or 0) >= OLDEST
+]
 
 VERSIONS = ROOT / "migrations/versions"
 DROPPED = "procrastinate_jobs_notify_queue_job_inserted_v1"
@@ -172,3 +181,22 @@ def test_steps_of_versions_go_by_number_and_not_by_letter():
     assert names
     assert all(re.match(r"00\.(10|11)\.", name) for name in names)
     assert procrastinate_schema.steps(after="3.10.0", up_to="3.10.0") == []
+
+
+@pytest.mark.parametrize("version", [*dict.fromkeys(filter(None, map(major_version, HERE)))])
+def test_the_migrations_run_on_every_postgres_that_is_here(
+    version, monkeypatch, tmp_path, variables
+):
+    """Older ones are stricter: before 17 a new enum value is of use only once it is committed."""
+    of_version = [folder for folder in HERE if major_version(folder) == version]
+    monkeypatch.setattr(sandbox.postgres, "candidate_folders", lambda: iter(of_version))
+    with Postgres(tmp_path, durable=False) as server:
+        server.create_database("payflow")
+        there = create_app(settings_of(variables | {"DATABASE_URL": server.url("payflow")}))
+        with there.app_context():
+            upgrade()
+            check()
+            found = db.session.scalar(text("SHOW server_version_num"))
+            db.session.remove()
+            db.engine.dispose()
+    assert found.startswith(version)

@@ -56,7 +56,7 @@ WORDS = [
     ("open", "?from=back", "Not paid yet", "No money was taken. You can go on where you stopped."),
     ("open", "", "Not paid yet", "If you have just paid, wait a minute and look again."),
     ("paid", "", "Payment received", "A receipt is on its way to c••@example.com"),
-    ("processing", "", "Payment on its way", "Your bank takes a few days to confirm it."),
+    ("processing", "", "Payment on its way", "Your bank takes a few days."),
     ("review", "", "Payment received, being checked", "We’ll contact you at c••@example.com"),
     ("failed", "", "This payment did not go through", "No money was taken. You can try again."),
     ("expired", "", "This payment did not go through", "No money was taken. You can try again."),

@@ -177,9 +177,12 @@ def test_a_test_event_kept_before_the_key_became_a_live_one_stops_no_other(
     completed, deliver, rows, pass_time, installed
 ):
     """Whoever goes live has the test mode's events behind; they must not block the live ones."""
-    deliver(retold(completed(), amount_total=None) | {"livemode": False})
-    event = retold(completed(), amount_total=None)
-    deliver(event)
+    of_the_test_mode, good = retold(completed(), amount_total=None), completed()
+    live_one = retold(good, amount_total=None)
+    deliver(of_the_test_mode)
+    deliver(live_one)
+    mended = json.dumps(good | {"id": live_one["id"], "livemode": True})
+    rows("UPDATE stripe_events SET payload = %s WHERE id = %s RETURNING 1", mended, live_one["id"])
     live = installed(
         STRIPE_SECRET_KEY="sk_live_payflow_tests",
         STRIPE_API_BASE="",
@@ -187,8 +190,10 @@ def test_a_test_event_kept_before_the_key_became_a_live_one_stops_no_other(
     )
     pass_time(timedelta(minutes=1))
     with live.app_context():
-        assert events.handle_again() == 0
-    assert rows("SELECT count(*) FROM stripe_events WHERE handled_at IS NULL") == [(2,)]
+        assert events.handle_again() == 1
+    assert rows("SELECT id FROM stripe_events WHERE handled_at IS NULL") == [
+        (of_the_test_mode["id"],)
+    ]
 
 
 def test_an_event_with_a_number_that_python_cannot_hold_is_kept_as_it_came(
