@@ -210,3 +210,28 @@ def test_a_test_payment_is_not_opened_with_a_live_key(submit, rows, installed, w
     token = hidden_fields(live.get("/").text)["csrf_token"]
     answer = live.post(f"/payments/{payment_id}/retry", data={"csrf_token": token})
     assert answer.location == f"/payments/{payment_id}"
+
+
+def test_while_the_session_before_cannot_be_closed_no_other_is_opened(fill_in, send, rows, world):
+    """Stripe fails to expire it, and says that it is open still: two could be paid."""
+    form = fill_in()
+    send(form)
+    world.set(api_faults=[{"on": "POST /v1/checkout/sessions/*/expire", "fault": "500"}])
+    assert send(form, amount="20.00").status_code == 502
+    assert rows("SELECT amount, status FROM payments") == [(1250, "open")]
+
+    world.set(api_faults=[])
+    assert send(form, amount="20.00").status_code == 303
+    assert rows("SELECT amount, status FROM payments WHERE replaced_at IS NULL") == [(2000, "open")]
+
+
+@pytest.mark.parametrize("fault", ["500", "500_after", "429", "reset_before", "reset_after"])
+def test_whatever_becomes_of_the_first_answer_one_session_can_be_paid(
+    fill_in, send, rows, world, fault
+):
+    form = fill_in()
+    world.set(api_faults=[{"on": "POST /v1/checkout/sessions", "fault": fault, "times": 2}])
+    answers = [send(form) for _ in range(3)]
+    assert answers[-1].status_code == 303
+    assert rows("SELECT count(*) FROM payments") == [(1,)]
+    assert rows("SELECT count(*) FROM attempts WHERE session_status = 'open'") == [(1,)]
