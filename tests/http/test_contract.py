@@ -49,7 +49,7 @@ def asked_by_stripe_python(world: World, session_id: str) -> list[dict[str, Any]
     return [
         one
         for one in exchanges
-        if "PythonBindings" in one["user_agent"] and session_id in one["path"] + one["answer"]
+        if "PythonBindings" in one["user_agent"] and session_id in one["path"] + (one["answer"] or "")
     ]
 
 
