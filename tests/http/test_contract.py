@@ -46,10 +46,11 @@ def asked_by_stripe_python(world: World, session_id: str) -> list[dict[str, Any]
     """The exchanges about one session."""
     lines = map(json.loads, world.recording.read_text().splitlines())
     exchanges = [line["exchange"] for line in lines if "exchange" in line]
+    answered = [one for one in exchanges if one["answer"] is not None]
     return [
         one
-        for one in exchanges
-        if "PythonBindings" in one["user_agent"] and session_id in one["path"] + (one["answer"] or "")
+        for one in answered
+        if "PythonBindings" in one["user_agent"] and session_id in one["path"] + one["answer"]
     ]
 
 
