@@ -1,6 +1,7 @@
 """``python -m sandbox``: reads the arguments, starts both servers, ends in good order."""
 
 import argparse
+import fcntl
 import signal
 import socket
 import sqlite3
@@ -9,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 from wsgiref.types import WSGIApplication
 
 from sandbox import later, settings
@@ -102,11 +104,22 @@ def apply_endpoint(store: Store, args: argparse.Namespace) -> None:
         stop_short(str(error))
 
 
+def claim(folder: Path) -> IO[str]:
+    """Ours is the folder for as long as the file is open: two would send each event twice."""
+    lock = (folder / "sandbox.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stop_short(f"another sandbox runs on {folder}: stop it, or name another folder.")
+    return lock
+
+
 def run(args: argparse.Namespace, folder: Path) -> None:
     """Serves until SIGTERM or SIGINT."""
     server = http_server(args.port)
     listening = listen("SMTP", args.smtp_port)
     store = open_store(folder)
+    lock = claim(folder)
     apply_endpoint(store, args)
     smtp_port = listening.getsockname()[1]
     origin = f"http://{HOST}:{server.server_port}"
@@ -127,6 +140,7 @@ def run(args: argparse.Namespace, folder: Path) -> None:
     server.server_close()
     sink.stop(no_assert=True)
     store.close()
+    lock.close()
 
 
 def recorded(app: WSGIApplication, store: Store, path: Path) -> WSGIApplication:

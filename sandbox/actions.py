@@ -113,6 +113,8 @@ def dispute(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
         raise _refusal("amount must be a whole number of minor units, at most the charge's.")
     if any(one["status"] in disputes.OPEN for one in disputes.of_charge(db, charge["id"])):
         raise _refusal(f"Charge {charge['id']} is being disputed already.")
+    if any(one["status"] == "lost" for one in disputes.of_charge(db, charge["id"])):
+        raise _refusal(f"The money of charge {charge['id']} was lost to a dispute already.")
     return disputes.open_dispute(db, charge, reason, inquiry=inquiry, amount=amount)
 
 
@@ -121,6 +123,9 @@ def warn(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
 
 
 def _paid_charge(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
+    for name in ("charge", "payment_intent"):
+        if not isinstance(wanted.get(name), str | None):
+            raise _refusal(f"{name} must be an id.", param=name)
     charge = refunds.charge_of(db, wanted)
     if not charge["paid"]:
         raise _refusal(f"Charge {charge['id']} was never paid.")

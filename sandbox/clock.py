@@ -1,7 +1,8 @@
 """The stand-in's time: the machine's, moved by what ``POST /_sandbox/clock`` asked for.
 
 Everything that Stripe would date or wait for asks :func:`now`, never ``time.time()``: ``created``
-of objects and events, expiry, deadlines, retries, the timestamp of a signature. While the clock was
+of objects and events, expiry, deadlines, retries; but not the timestamp of a signature, which a
+receiver holds against the machine's. While the clock was
 never moved that is the real time; once moved it runs on from there, and the store remembers by how
 much. What time brings about stands in ``later``.
 
@@ -18,7 +19,7 @@ from contextvars import ContextVar
 
 _NAME = "clock_offset_s"
 
-# One process has one clock. Reading it takes no database, so that a sender can sign with it.
+# One process has one clock. Reading it takes no database.
 _offset_s = 0.0
 
 # While something that was due in the past is made up for, "now" is when it was due.

@@ -227,7 +227,9 @@ def _put_off(
 ) -> None:
     """Late, behind events that came after it, or lost for good."""
     if "drop" in strikes:
-        db.execute("UPDATE deliveries SET state = 'failed' WHERE seq = ?", (row["seq"],))
+        db.execute(
+            "UPDATE deliveries SET state = 'failed', judged = 1 WHERE seq = ?", (row["seq"],)
+        )
         db.execute(
             "INSERT INTO attempts (event_id, endpoint_id, at, url, request_headers, status, answer,"
             " took_ms, fault) VALUES (?, ?, ?, ?, '{}', NULL, 'Never sent.', 0, 'drop')",
@@ -262,7 +264,9 @@ def send(letter: Letter) -> Sent:
 def record(db: sqlite3.Connection, sent: Sent, schedule: list[float]) -> None:
     """Keeps the attempt and decides what is next: done, a retry, or given up."""
     letter, answer = sent.letter, sent.answer
-    row = db.execute("SELECT tries FROM deliveries WHERE seq = ?", (letter.delivery,)).fetchone()
+    row = db.execute(
+        "SELECT tries, due_at FROM deliveries WHERE seq = ?", (letter.delivery,)
+    ).fetchone()
     if row is None:
         return  # a reset forgot the event meanwhile
     db.execute(
@@ -284,7 +288,9 @@ def record(db: sqlite3.Connection, sent: Sent, schedule: list[float]) -> None:
     if answer.good:
         state, due_at = "succeeded", sent.at
     elif tries < len(schedule):
-        state, due_at = "pending", clock.now() + schedule[tries]
+        # By a clock that was moved past several retries, each follows the one before.
+        since = row["due_at"] if clock.offset() else clock.now()
+        state, due_at = "pending", since + schedule[tries]
     else:
         state, due_at = "failed", sent.at
     # Only a row still being sent: "Send again" in the meantime has queued it anew, and of a letter

@@ -46,7 +46,9 @@ def open_dispute(
     """The customer's bank asks for the money back, or only asks; ``amount`` in minor units."""
     balance.settle_charge(db, charge["id"])
     charge = find_object(db, charge["id"]) or charge
-    amount = charge["amount"] if amount is None else amount
+    # What was refunded in full can still be disputed in full: banks don't ask.
+    left = charge["amount"] - charge["amount_refunded"]
+    amount = (left or charge["amount"]) if amount is None else amount
     dispute = dispute_shapes.dispute(charge, reason, amount, inquiry=inquiry)
     insert_object(db, dispute, {})
     update_object(db, charge | {"disputed": True})

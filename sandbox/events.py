@@ -124,7 +124,8 @@ def current(db: sqlite3.Connection, row: sqlite3.Row) -> JsonDict:
     """A row of the table ``events``: how many endpoints are yet to say 2xx is counted anew."""
     event: JsonDict = json.loads(row["body"])
     pending = db.execute(
-        "SELECT count(*) FROM deliveries WHERE event_id = ? AND state <> 'succeeded'",
+        "SELECT count(*) FROM deliveries WHERE event_id = ? AND state <> 'succeeded'"
+        " AND endpoint_id IN (SELECT id FROM objects)",
         (event["id"],),
     ).fetchone()
     event["pending_webhooks"] = pending[0]

@@ -67,7 +67,7 @@ def _rule(name: str, kind: str, rule: Any) -> JsonDict:
         if field not in FIELDS:
             raise BadRule(f"{name} has no field {field!r}; there are {', '.join(FIELDS)}.")
     known = API_SECONDS if kind == API else DELIVERY_SECONDS
-    if rule.get("fault") not in known:
+    if not isinstance(rule.get("fault"), str) or rule["fault"] not in known:
         raise BadRule(f"{name}: fault must be one of {', '.join(known)}.")
     return {
         "on": _pattern(name, kind, rule.get("on", "* *" if kind == API else "*")),
@@ -113,9 +113,17 @@ def on_call(db: sqlite3.Connection, switches: JsonDict, method: str, path: str) 
 def on_event(
     db: sqlite3.Connection, switches: JsonDict, event_type: str, *, first: bool
 ) -> dict[str, Strike]:
-    """The faults that strike this sending; ``first`` asks those of the way as well."""
+    """The faults that strike now: ``first`` those of the way; if none of them does, or later,
+    those of the sending, which so are drawn once for each."""
+    on_the_way = _of_kind(db, switches, event_type, on_the_way=True) if first else {}
+    return on_the_way or _of_kind(db, switches, event_type, on_the_way=False)
+
+
+def _of_kind(
+    db: sqlite3.Connection, switches: JsonDict, event_type: str, *, on_the_way: bool
+) -> dict[str, Strike]:
     rules = [
-        rule if first or rule["fault"] not in ON_THE_WAY else None for rule in switches[DELIVERY]
+        rule if (rule["fault"] in ON_THE_WAY) == on_the_way else None for rule in switches[DELIVERY]
     ]
     strikes = _strikes(db, switches | {DELIVERY: rules}, DELIVERY, event_type)
     return {strike.fault: strike for strike in strikes}

@@ -10,6 +10,10 @@ KEY = re.compile(r"^(?P<head>[^\[\]]+)(?P<rest>(?:\[[^\[\]]*\])*)$")
 SEGMENT = re.compile(r"\[([^\[\]]*)\]")
 
 
+# Levels; nothing of Stripe's goes nearly as deep.
+DEEPEST = 20
+
+
 def parse(encoded: str) -> dict[str, Any]:
     """The form as dicts and strings, lists where a level's keys are ``[]`` or 0, 1, 2….
 
@@ -26,6 +30,8 @@ def _put(tree: dict[str, Any], key: str, value: str) -> None:
     if match is None:
         raise ApiError(400, f"Invalid parameter name: {key}", param=key)
     path = [match["head"], *SEGMENT.findall(match["rest"])]
+    if len(path) > DEEPEST:
+        raise ApiError(400, "Invalid hash", param=match["head"])
     for segment in path[:-1]:
         tree = tree.setdefault(segment or str(len(tree)), {})
         if not isinstance(tree, dict):

@@ -56,8 +56,22 @@ def test_retries_come_when_the_clock_says_so(
     eventually(lambda: sandbox.get(page).text.count('class="attempt"') == 1)
     endpoint.status = 200
     sandbox.advance(HOUR)
-    eventually(lambda: len(endpoint.received) == 2)
     eventually(lambda: client.v1.events.retrieve(event.id).pending_webhooks == 0)
+    assert len(endpoint.received) == 2
+
+
+def test_a_clock_moved_past_all_retries_makes_them_all(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    sandbox.set(retry_schedule_s=[HOUR, HOUR, HOUR])
+    endpoint.status = 500
+    client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
+    (event,) = client.v1.events.list().data
+    page = f"/events/{event.id}"
+    eventually(lambda: sandbox.get(page).text.count('class="attempt"') == 1)
+    sandbox.advance(24 * HOUR)
+    eventually(lambda: sandbox.get(page).text.count('class="attempt"') == 4)
+    assert len(endpoint.received) == 4
 
 
 def test_the_clock_can_be_set_to_a_time_and_shows_what_is_to_come(
