@@ -226,3 +226,21 @@ def test_a_disputed_bank_debit_is_lost_at_once(
     (dispute,) = client.v1.disputes.list().data
     assert (dispute.status, dispute.reason) == ("lost", "fraudulent")
     assert kinds(client) == ["created", "funds_withdrawn", "closed"]
+
+
+def test_money_lost_to_a_dispute_cannot_be_lost_again(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    session = client.v1.checkout.sessions.create(session_params())
+    pay(session)
+    (charge,) = client.v1.charges.list().data
+    made = sandbox.post("/_sandbox/disputes", json={"charge": charge.id}).json()
+    sandbox.post(f"/_sandbox/disputes/{made['id']}", json={"outcome": "lost"})
+    again = sandbox.post("/_sandbox/disputes", json={"charge": charge.id})
+    assert again.status_code == 400
+    assert len(client.v1.disputes.list().data) == 1
+
+
+@pytest.mark.parametrize("which", [{"charge": ["a"]}, {"payment_intent": {"a": 1}}])
+def test_a_dispute_of_nothing_that_could_be_named_is_refused(sandbox: Sandbox, which: Any) -> None:
+    assert sandbox.post("/_sandbox/disputes", json=which).status_code == 400

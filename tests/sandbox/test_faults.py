@@ -240,3 +240,32 @@ def test_presets_make_a_bad_day_and_one_call_ends_it(sandbox: Sandbox) -> None:
     sandbox.post("/_sandbox/presets/stripe-is-down")
     assert json.loads(sandbox.post("/_sandbox/reset").text) == normal
     assert sandbox.post("/_sandbox/presets/nice-weather").status_code == 404
+
+
+def test_a_dropped_event_arrives_when_it_is_sent_again(
+    sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    sandbox.set(delivery_faults=[rule("drop", "checkout.*")])
+    client = client_of(sandbox)
+    client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
+    (event,) = client.v1.events.list().data
+    eventually(lambda: "Never sent." in sandbox.get(f"/events/{event.id}").text)
+    assert sandbox.post(f"/events/{event.id}/send").status_code == 303
+    eventually(lambda: endpoint.received)
+    assert len(endpoint.received) == 1
+
+
+def test_faults_of_the_way_and_of_the_sending_add_up(sandbox: Sandbox, endpoint: Endpoint) -> None:
+    delay, twice = rule("delay", times=1, seconds=0.2), rule("duplicate", times=1)
+    sandbox.set(delivery_faults=[delay, twice])
+    client = client_of(sandbox)
+    client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
+    eventually(lambda: len(endpoint.received) == 2)
+    assert endpoint.received[0].body == endpoint.received[1].body
+
+
+@pytest.mark.parametrize("broken", [{"on": {}, "fault": []}, {"on": "*", "fault": {}}, 7])
+def test_a_rule_of_no_shape_is_refused_with_a_sentence(sandbox: Sandbox, broken: Any) -> None:
+    answer = sandbox.post("/_sandbox/settings", json={"api_faults": [broken]})
+    assert answer.status_code == 400
+    assert "api_faults[0]" in answer.text

@@ -173,3 +173,12 @@ def test_the_temporary_folder_goes_with_the_process(tmp_path: Path) -> None:
     assert process.wait(5) == 0
     process.stdout.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """It would send each event a second time."""
+    first = start_sandbox("--data", str(tmp_path))
+    second = run("--port", "0", "--data", str(tmp_path))
+    assert second.returncode == 2
+    assert f"another sandbox runs on {tmp_path}" in second.stderr
+    assert first.stop() == 0

@@ -235,3 +235,17 @@ def test_events_are_listed_newest_first_and_paged(client: stripe.StripeClient) -
     some = client.v1.events.list({"types": ["charge.succeeded", "payment_intent.succeeded"]})
     assert len(some.data) == 2
     assert client.v1.events.list({"created": {"lt": before}}).data == []
+
+
+def test_a_form_of_endless_depth_is_refused(sandbox: Sandbox) -> None:
+    answer = requests.post(
+        f"{sandbox.url}/v1/checkout/sessions",
+        data="a" + "[a]" * 3000 + "=1",
+        headers={
+            "Authorization": "Bearer sk_test_payflow_x",
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+        timeout=5,
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_request_error"
