@@ -17,7 +17,7 @@ demo: setup ## run the whole of payflow on this machine (PORT, SANDBOX_PORT, PAY
 	@exec $(PY) -m sandbox.demo
 
 test: setup chromium lint ## run every check, the browser's included
-	@$(PYTEST) -n 2 tests
+	@$(PYTEST) -n 3 --dist worksteal tests
 
 quick: setup lint ## lint, types and the domain's tests: for while you work
 	@$(PYTEST) -q tests/domain
