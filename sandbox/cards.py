@@ -137,10 +137,13 @@ _REFUNDED = (
     Card("4000000000005126", "visa", "Refunds succeed, then fail", refund="fails"),
 )
 
+# No number at all, by its check digit: the form refuses it before any card is tried.
+_MISTYPED = Card("4242424242424241", "visa", "Mistyped number")
+
 # As the hosted page's panel shows them.
 GROUPS: Mapping[str, tuple[Card, ...]] = {
     "Paid": _PAYING,
-    "Declined": _DECLINED,
+    "Declined": (*_DECLINED, _MISTYPED),
     "3-D Secure": _AUTHENTICATED,
     "Paid, then disputed": _DISPUTED,
     "Paid, with refunds that take time": _REFUNDED,

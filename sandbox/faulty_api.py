@@ -1,8 +1,8 @@
 """Plays the faults of API calls: before the view, after it, or by the server on the wire.
 
 What the wire does to an answer is asked of ``server`` through two keys of the WSGI environment. A
-fault before the effect leaves nothing behind, but that a 500 is kept for its idempotency key, as
-Stripe keeps it; after the effect, everything.
+fault before the effect leaves nothing behind, but that a 402 or 500 is kept for its key, as Stripe
+keeps it; after the effect, everything.
 """
 
 import json
@@ -11,6 +11,7 @@ import time
 from flask import Flask, Response, g, request
 
 from sandbox import api, faults, idempotency, settings
+from sandbox.cards import DECLINED
 from sandbox.errors import ApiError
 from sandbox.faults import Strike
 from sandbox.server import RESET, SILENCE
@@ -38,8 +39,8 @@ def _before() -> Response | None:
     strike = g.strike = _strike()
     if strike is None:
         return None
-    if strike.fault == "500":
-        return _break()
+    if strike.fault in ("402", "500"):
+        return _fail(strike.fault)
     if strike.fault == "429":
         return _turn_away(strike.seconds)
     if strike.fault in ("timeout_before", "reset_before"):
@@ -59,17 +60,24 @@ def _strike() -> Strike | None:
         return faults.on_call(db, switches, request.method, request.path)
 
 
-def _break() -> Response | None:
-    """The answer kept for the key goes before: a second 500 is not made of what has succeeded."""
+def _fail(status: str) -> Response | None:
+    """The answer kept for the key goes before: a failure is not made of what has succeeded."""
     params = api.params_sent()
     key = g.get("key")
     if key:
         with world().store.reading() as db:
             if idempotency.find(db, key, request.path, params):
                 return None
-    error = ApiError(500, BROKEN, kind="api_error")
+    error = _declined() if status == "402" else ApiError(500, BROKEN, kind="api_error")
     api.remember(error)
     raise error
+
+
+def _declined() -> ApiError:
+    """No call here charges a card by itself; clients meet this where theirs do."""
+    return ApiError(
+        402, DECLINED, code="card_declined", kind="card_error", decline_code="generic_decline"
+    )
 
 
 def _turn_away(seconds: float) -> Response:

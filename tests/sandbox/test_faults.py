@@ -269,3 +269,16 @@ def test_a_rule_of_no_shape_is_refused_with_a_sentence(sandbox: Sandbox, broken:
     answer = sandbox.post("/_sandbox/settings", json={"api_faults": [broken]})
     assert answer.status_code == 400
     assert "api_faults[0]" in answer.text
+
+
+def test_a_402_is_a_declined_card_and_stays_so_for_its_key(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[rule("402", SESSIONS, times=1)])
+    first, again = create(sandbox), create(sandbox)
+    assert (first.status_code, first.json()["error"]["code"]) == (402, "card_declined")
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (402, "true")
+    assert sessions(sandbox) == 0
+
+    sandbox.set(api_faults=[rule("402", SESSIONS)])
+    with pytest.raises(stripe.CardError) as declined:
+        client_of(sandbox).v1.checkout.sessions.create(session_params())
+    assert declined.value.error.decline_code == "generic_decline"
