@@ -40,6 +40,7 @@ def drop() -> None:
 
 
 def _version_of(name: str) -> tuple[int, ...]:
+    # Only names that match come here.
     return tuple(int(part) for part in STEP.fullmatch(name).groups()[:3])  # type: ignore[union-attr]
 
 

@@ -42,6 +42,7 @@ def _in_context(task: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _flask_app() -> Flask:
+    # The proxy's type hides what Flask documents for handing the application to another thread.
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     return app
 
