@@ -17,8 +17,10 @@ import stripe
 from bench import bare, load
 from payflow import clock
 from payflow.db import db
-from payflow.facts import metadata
-from payflow.payments import Details, current_attempt, open_payment, record_session
+from payflow.facts.objects import metadata
+from payflow.facts.tellings import Telling
+from payflow.payments import Details, current_attempt, open_payment
+from payflow.record import record
 
 SESSION_COMPLETED = json.loads(Path(__file__).with_name("session_completed.json").read_text())
 
@@ -71,7 +73,8 @@ def _open_sale() -> Sale:
         "payment_intent": None,
         "url": f"https://checkout.stripe.com/c/pay/{sale.session_id}",
     }
-    record_session(sale.payment_id, sale.attempt_id, opened, clock.now(), "checkout")
+    told = Telling(opened, clock.now(), attempt_id=sale.attempt_id, by_retrieval=True)
+    record(sale.payment_id, [told], "checkout")
     db.session.expunge_all()
     return sale
 

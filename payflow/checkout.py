@@ -152,8 +152,7 @@ def _ask_for_session(attempt: Attempt) -> Attempt:
     except gateway.GatewayError as error:
         _release(attempt, claimed_at, for_good=error.permanent)
         raise
-    payments.record_session(attempt.payment_id, attempt.id, answer.object, answer.at, "checkout")
-    db.session.commit()
+    reconcile.record_answer(attempt, answer, "checkout")
     return _close_if_replaced(attempt.payment_id)
 
 

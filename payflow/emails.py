@@ -1,8 +1,8 @@
-"""Letters: which are owed, how they read, how they leave.
+"""Letters: how they read, and how they leave.
 
-A letter is a row, queued in the transaction of the facts that call for it and delivered by a job,
-never in a request. What a stranger typed stands in no letter to a customer: anyone can type another
-person's address into the form.
+letters.py says which are owed, outbox.py queues them. They are delivered by a job, never in a
+request. What a stranger typed stands in no letter to a customer: anyone can type another person's
+address into the form.
 """
 
 import logging
@@ -10,28 +10,26 @@ import smtplib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from uuid import UUID
+from hashlib import sha256
+from typing import Any
 
 import css_inline
 from flask import render_template
 from flask_mail import Connection, Mail, Message
-from sqlalchemy import case, literal, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import case, func, literal, select, update
 
-from payflow import clock, formats, queue, timeline
+from payflow import clock, formats, outbox, queue, timeline
 from payflow.config import current_settings
-from payflow.db import db
-from payflow.models import EMAILS, Email
+from payflow.db import AnyRow, db
+from payflow.models import Dispute, Email, Payment, Refund
+from payflow.record import facts_of
 
 log = logging.getLogger(__name__)
 
-TASK = "deliver_email"
 # Seconds: for the connection and each command of SMTP.
 SMTP_TIMEOUT = 20
 # 5 s after the first, doubling to an hour (jobs.Backoff): 24 h in all.
 TRIES = 33
-
-QUEUE = upsert(EMAILS).on_conflict_do_nothing().returning(EMAILS.c.id)
 
 mail = Mail()
 
@@ -40,40 +38,49 @@ class Undelivered(Exception):
     """The letter has not left; the job is to try again."""
 
 
+class NotResendable(Exception):
+    """A letter that can't be sent again now; the message says why."""
+
+
 @dataclass(frozen=True)
 class Letter:
-    """A kind of letter: its template under templates/emails/, and its subject line."""
+    """A kind of letter: its template under templates/emails/, and its subject line. `passing`: it
+    is about what may have passed by the time it leaves, and is skipped then."""
 
     template: str
     subject: str
+    passing: bool = False
 
 
 LETTERS: Mapping[str, Letter] = {
     "receipt": Letter("receipt", "Receipt from {business}: {amount} ({receipt_number})"),
+    "processing": Letter(
+        "processing", "Your payment to {business} is on its way ({receipt_number})", passing=True
+    ),
+    "payment_failed": Letter(
+        "payment_failed",
+        "Your payment to {business} did not go through ({receipt_number})",
+        passing=True,
+    ),
+    "refunded": Letter("refunded", "Refund from {business} ({receipt_number})", passing=True),
+    "refund_failed": Letter(
+        "refund_failed", "Your refund from {business} did not arrive ({receipt_number})"
+    ),
     "owner_paid": Letter("owner_paid", "You’ve been paid {amount} ({receipt_number})"),
+    "owner_overpaid": Letter("owner_overpaid", "Paid twice: {receipt_number}"),
+    "owner_review": Letter("owner_review", "Please check a payment: {receipt_number}"),
+    "owner_refund_failed": Letter("owner_refund_failed", "A refund failed: {receipt_number}"),
+    "owner_inquiry": Letter(
+        "owner_inquiry", "The bank asks about a payment, answer by the deadline: {receipt_number}"
+    ),
+    "owner_dispute": Letter(
+        "owner_dispute", "Payment disputed, answer by the deadline: {receipt_number}"
+    ),
+    "owner_dispute_lost": Letter("owner_dispute_lost", "Dispute lost: {receipt_number}"),
+    "owner_webhooks": Letter(
+        "owner_webhooks", "Stripe’s events don’t reach payflow as they should"
+    ),
 }
-
-
-def owed_when_paid(email: str, alert_email: str) -> dict[str, str]:
-    """The letters that a payment's success calls for: kind → recipient."""
-    owed = {"receipt": email, "owner_paid": alert_email}
-    return {kind: recipient for kind, recipient in owed.items() if recipient}
-
-
-def queue_letters(payment_id: UUID, letters: Mapping[str, str]) -> None:
-    """Queue letters (kind → recipient) and their jobs; those that exist already are left alone."""
-    if not letters:
-        return
-    rows = [
-        {"payment_id": payment_id, "kind": kind, "about": "", "recipient": recipient,
-         "state": "queued", "tries": 0, "created_at": clock.now()}
-        for kind, recipient in letters.items()
-    ]  # fmt: skip
-    queue.defer(*(_job(email_id) for email_id in db.session.scalars(QUEUE, rows)))
-
-
-def _job(email_id: int) -> queue.Deferred:
-    return queue.Deferred(TASK, {"email_id": email_id}, lock=f"email:{email_id}")
 
 
 def deliver(email_id: int) -> None:
@@ -85,6 +92,9 @@ def deliver(email_id: int) -> None:
     email = db.session.get(Email, email_id)
     if email is None or email.state != "queued":
         log.info("email %s: nothing to deliver", email_id)
+        return
+    if LETTERS[email.kind].passing and not _is_still_owed(email):
+        _settle(email_id, state="skipped")
         return
     message = compose(email)
     db.session.rollback()
@@ -101,16 +111,42 @@ def deliver(email_id: int) -> None:
         log.info("email %s sent", email_id)
 
 
+def _is_still_owed(email: Email) -> bool:
+    """Whether the payment's facts call for this letter now, and not only when it was queued."""
+    assert email.payment
+    known = facts_of(email.payment.id)
+    standing = known.standing(email.payment.amount)
+    return (email.kind, email.about) in {
+        (letter.kind, letter.about) for letter in known.owed(email.payment.amount, standing)
+    }
+
+
+def send_again(email_id: int) -> Email:
+    """Queue a letter once more, to be sent under a Message-ID of its own; does not commit.
+
+    Raises NotResendable where there is none, or one that is on its way.
+    """
+    email = db.session.get(Email, email_id, with_for_update=True)
+    if email is None:
+        raise NotResendable(f"There is no letter {email_id}.")
+    if email.state == "queued":
+        raise NotResendable(f"Letter {email_id} is queued already; it goes by itself.")
+    email.state, email.tries, email.sent_at, email.last_error = "queued", 0, None, None
+    email.resends += 1
+    queue.defer(outbox.job_of(email_id))
+    return email
+
+
 def compose(email: Email) -> Message:
     """The letter as a message: HTML with inlined styles, plain text, and stable identifiers."""
     settings = current_settings()
     letter, payment = LETTERS[email.kind], email.payment
-    context = {"payment": payment, "page_url": f"{settings.public_url}/payments/{payment.id}"}
+    context = _context(email)
     message = Message(
         subject=letter.subject.format(
             business=settings.business.name,
-            receipt_number=payment.receipt_number,
-            amount=formats.amount(payment.amount, payment.currency),
+            receipt_number=payment.receipt_number if payment else "",
+            amount=formats.amount(payment.amount, payment.currency) if payment else "",
         ),
         recipients=[email.recipient],
         sender=settings.mail_default_sender,
@@ -118,13 +154,50 @@ def compose(email: Email) -> Message:
         body=render_template(f"emails/{letter.template}.txt", **context),
         html=css_inline.inline(render_template(f"emails/{letter.template}.html", **context)),
     )
-    identity = f"{payment.id}.{email.kind}"
+    identity = _identity(email)
     message.msgId = f"<{identity}@{settings.public_host}>"
     message.extra_headers = {
         "Resend-Idempotency-Key": identity,
         "Auto-Submitted": "auto-generated",
     }
     return message
+
+
+def _context(email: Email) -> dict[str, Any]:
+    """What templates may name: the payment, and the refund or dispute that the letter is about."""
+    payment = email.payment
+    context: dict[str, Any] = {
+        "email": email,
+        "payment": payment,
+        "about": email.about,
+        "webhook_url": f"{current_settings().public_url}/webhooks/stripe",
+    }
+    if payment is None:
+        return context | {"found_by_sweep": _found_by_sweep()}
+    known = facts_of(payment.id)
+    return context | {
+        "page_url": f"{current_settings().public_url}/payments/{payment.id}",
+        "refund": db.session.scalar(select(Refund).where(Refund.refund_id == email.about)),
+        "dispute": db.session.get(Dispute, email.about),
+        "standing": known.standing(payment.amount),
+    }
+
+
+def _found_by_sweep() -> int:
+    """How many payments the sweep, and no webhook, has brought to where they are."""
+    return (
+        db.session.scalar(select(func.count()).where(Payment.found_by_sweep_at.is_not(None))) or 0
+    )
+
+
+def _identity(email: Email) -> str:
+    """The same for every try at this letter, and for no other letter."""
+    parts = [str(email.payment_id or "payflow"), email.kind]
+    if email.about:
+        parts.append(sha256(email.about.encode()).hexdigest()[:16])
+    if email.resends:
+        parts.append(f"again{email.resends}")
+    return ".".join(parts)
 
 
 class SmtpConnection(Connection):
@@ -186,10 +259,14 @@ def _settle(email_id: int, **values: object) -> str | None:
         update(Email)
         .where(Email.id == email_id, Email.state == "queued")
         .values(tries=Email.tries + 1, **values)
-        .returning(Email.payment_id, Email.kind, Email.state)
+        .returning(Email.payment_id, Email.kind, Email.about, Email.state)
     )
     row = db.session.execute(statement).one_or_none()
-    if row is not None and row.state != "queued":
-        timeline.note(row.payment_id, {f"email {row.kind}": row.state}, "mail server")
+    if row is not None and row.payment_id and row.state != "queued":
+        timeline.note(row.payment_id, [(_subject_of(row), row.state)], "mail server")
     db.session.commit()
     return row.state if row else None
+
+
+def _subject_of(email: AnyRow) -> str:
+    return f"email {email.kind} {email.about}".strip()

@@ -1,35 +1,46 @@
-"""Events: what each type of Stripe's events tells us; stored once, handled in one transaction.
+"""Events: stored once, handled in one transaction. event_types.py says what each type tells.
 
 An event is inserted as handled, and a repeat that finds it so ends there. If handling fails, all is
 rolled back and the event is kept unhandled, in a transaction of its own, to be handled again by
 Stripe's retry or by the periodic job. Events that tell nothing of ours are noted by id and type.
+What cannot be read is kept, marked, and its object asked for by a job: Stripe's word is an answer.
 """
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Interval, Text, bindparam, func, literal, select, update
+from psycopg.errors import UniqueViolation
+from sqlalchemy import JSON, Interval, Text, bindparam, delete, func, literal, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
 
-from payflow import clock, gateway, payments
+from payflow import clock, event_types, outbox, queue
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
-from payflow.facts import ATTEMPT_KEY, PAYMENT_KEY
-from payflow.models import EVENTS, PAYMENTS
+from payflow.event_types import News
+from payflow.facts.objects import CHARGE, Unreadable, is_word
+from payflow.letters import OWNER, Owed
+from payflow.models import EVENTS
+from payflow.payments import NAMED, params_of
+from payflow.record import UnknownPayment, record
 
 log = logging.getLogger(__name__)
 
+# The job that asks Stripe about one object (reconcile.py).
+LOOK_UP_TASK = "look_up"
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=1)
+# The event that names an unknown PaymentIntent's payment is mostly on its way.
+FIRST_LOOK_UP = timedelta(minutes=1)
+# Stripe lists events for 30 days.
+KEPT = timedelta(days=31)
 
 # Not one upsert: a repeat, which Stripe waits for, would then lock the row and write to the disk.
 BODY = sql_cast(bindparam("body", type_=Text), JSON)
-NAMED = select(PAYMENTS.c.id).where(PAYMENTS.c.id == bindparam("named")).scalar_subquery()
 INSERT_HANDLED = (
     upsert(EVENTS)
     .values(tries=1, payload=BODY, payment_id=NAMED)
@@ -44,6 +55,9 @@ TAKE_OVER = (
 )
 
 
+NOBODY = event_types.Named()
+
+
 class NotHandled(Exception):
     """The event is kept, and its handling failed; it will be tried again."""
 
@@ -52,35 +66,8 @@ class WrongMode(Exception):
     """A test event at an installation with a live key, or the other way round."""
 
 
-@dataclass(frozen=True)
-class Mark:
-    """Whose an object is, by its metadata."""
-
-    payment_id: UUID
-    attempt_id: UUID
-
-
-def tell_session(event: Mapping[str, Any], mark: Mark, delayed_failure: bool = False) -> None:
-    payments.record_session(
-        mark.payment_id,
-        mark.attempt_id,
-        event["data"]["object"],
-        told_at=datetime.fromtimestamp(event["created"], UTC),
-        source=f"event {event['id']}",
-        delayed_failure=delayed_failure,
-    )
-
-
-def tell_delayed_failure(event: Mapping[str, Any], mark: Mark) -> None:
-    tell_session(event, mark, delayed_failure=True)
-
-
-HANDLERS: Mapping[str, Callable[[Mapping[str, Any], Mark], None]] = {
-    "checkout.session.completed": tell_session,
-    "checkout.session.expired": tell_session,
-    "checkout.session.async_payment_succeeded": tell_session,
-    "checkout.session.async_payment_failed": tell_delayed_failure,
-}
+class NotReplayable(Exception):
+    """An event that can't be handled again; the message says why."""
 
 
 def receive(event: Mapping[str, Any], body: str) -> None:
@@ -89,12 +76,18 @@ def receive(event: Mapping[str, Any], body: str) -> None:
     Raises WrongMode with nothing stored, and NotHandled once the event is kept for another try.
     """
     if event.get("livemode") is (not _livemode()):
+        _alert_wrong_mode()
         raise WrongMode(f"event {event['id']} has livemode {event['livemode']}")
     try:
         handle(event, body)
         db.session.commit()
+    except Unreadable as error:
+        _keep_unreadable(event, body, str(error))
     # Whatever went wrong, the event must not be lost: kept here, logged, and answered 5xx.
     except Exception as error:
+        if _contradicts(error):
+            _keep_unreadable(event, body, "it gives one attempt's session or money to another")
+            return
         db.session.rollback()
         log.exception("event %s (%s) could not be handled", event["id"], event.get("type"))
         _keep_unhandled(event, body, error)
@@ -103,21 +96,32 @@ def receive(event: Mapping[str, Any], body: str) -> None:
 
 def handle(event: Mapping[str, Any], body: str) -> None:
     """Store the event as handled, and do what it calls for, in the caller's transaction."""
-    handler = HANDLERS.get(str(event.get("type")))
-    mark = _mark(event) if handler else None
-    if handler is None or mark is None:
-        _insert(event, outcome="foreign" if handler else "ignored")
+    news = event_types.read(event)
+    if news is None or news.is_foreign:
+        _insert(event, outcome="foreign" if news else "ignored")
         return
-    inserted = _insert(event, outcome="recorded", body=body, named=mark.payment_id)
+    inserted = _insert(event, outcome="recorded", body=body, news=news)
     if inserted is None:
         log.info("event %s came again: nothing changed", event["id"])
     elif inserted.payment_id is None:
-        _mark_unmatched(event, mark)
+        _mark_unmatched(news)
     else:
-        try:
-            handler(event, mark)
-        except payments.UnknownPayment:
-            _mark_unmatched(event, mark)
+        _record(news, inserted.payment_id)
+
+
+def _record(news: News, payment_id: UUID) -> None:
+    if news.kind == news.carried == CHARGE:
+        # A hint: what its refunds are, only their list says.
+        queue.defer(look_up_job(CHARGE, news.object_id))
+        return
+    try:
+        record(payment_id, [news.telling()], source=f"event {news.event['id']}")
+    except UnknownPayment:
+        _mark_unmatched(news)
+
+
+def look_up_job(kind: str | None, object_id: str | None) -> queue.Deferred:
+    return queue.Deferred(LOOK_UP_TASK, {"kind": kind, "object_id": object_id})
 
 
 def handle_again(limit: int = 100) -> int:
@@ -125,10 +129,65 @@ def handle_again(limit: int = 100) -> int:
     return sum(_handled_again(event_id) for event_id in _due(limit))
 
 
+def replay(event_id: str) -> None:
+    """Handle an event once more, for real, as if it had just been delivered; commits.
+
+    Raises NotReplayable, WrongMode and NotHandled.
+    """
+    stored = db.session.execute(
+        select(EVENTS.c.id, EVENTS.c.payload.is_not(None).label("has_payload")).where(
+            EVENTS.c.id == event_id
+        )
+    ).one_or_none()
+    if stored is None:
+        raise NotReplayable(f"There is no event {event_id} here.")
+    if not stored.has_payload:
+        raise NotReplayable(f"Event {event_id} was none of ours: its payload was not kept.")
+    # A process that dies here leaves it to the periodic job.
+    db.session.execute(
+        update(EVENTS)
+        .where(EVENTS.c.id == event_id)
+        .values(handled_at=None, outcome=None, error="to be handled again, by hand",
+                next_try_at=clock.now())
+    )  # fmt: skip
+    db.session.commit()
+    body = _body_of(event_id)
+    receive(json.loads(body), body)
+
+
+def failed_events() -> Sequence[str]:
+    """The events whose handling failed, or that could not be read; oldest first."""
+    return db.session.scalars(
+        select(EVENTS.c.id).where(EVENTS.c.error.is_not(None)).order_by(EVENTS.c.received_at)
+    ).all()
+
+
+def note_found(event: Mapping[str, Any], outcome: str, payment_id: UUID | None) -> None:
+    """Store an event that Stripe's list told and no delivery brought; what it tells has been asked
+    for. One that is here already is left alone."""
+    db.session.execute(
+        upsert(EVENTS)
+        .values(
+            **_identity(event), tries=0, outcome=outcome, handled_at=clock.now(),
+            payment_id=payment_id,
+        )
+        .on_conflict_do_nothing()
+    )  # fmt: skip
+
+
+def forget() -> None:
+    """Forget what can't matter any more: events of others once Stripe lists them no longer, and
+    the payload of what stayed unmatched; commits."""
+    long_ago = EVENTS.c.received_at < clock.now() - KEPT
+    db.session.execute(delete(EVENTS).where(long_ago, EVENTS.c.outcome.in_(("ignored", "foreign"))))
+    db.session.execute(
+        update(EVENTS).where(long_ago, EVENTS.c.outcome == "unmatched").values(payload=None)
+    )
+    db.session.commit()
+
+
 def _handled_again(event_id: str) -> bool:
-    body = db.session.execute(
-        select(sql_cast(EVENTS.c.payload, Text)).where(EVENTS.c.id == event_id)
-    ).scalar_one()
+    body = _body_of(event_id)
     event = json.loads(body)
     try:
         receive(event, body)
@@ -141,10 +200,17 @@ def _handled_again(event_id: str) -> bool:
     return True
 
 
+def _body_of(event_id: str) -> str:
+    body: str = db.session.execute(
+        select(sql_cast(EVENTS.c.payload, Text)).where(EVENTS.c.id == event_id)
+    ).scalar_one()
+    return body
+
+
 def _due(limit: int) -> Sequence[str]:
     due = db.session.scalars(
         select(EVENTS.c.id)
-        .where(EVENTS.c.next_try_at <= clock.now())
+        .where(EVENTS.c.next_try_at <= clock.now(), EVENTS.c.handled_at.is_(None))
         .order_by(EVENTS.c.next_try_at)
         .limit(limit)
     ).all()
@@ -156,36 +222,71 @@ def _livemode() -> bool:
     return bool(current_settings().livemode)
 
 
-def _mark(event: Mapping[str, Any]) -> Mark | None:
-    """Our ids in the metadata of the event's object; None for an object of somebody else's.
-
-    Events with an `account` come from an account connected to ours: not ours either.
-    """
-    try:
-        metadata = event["data"]["object"]["metadata"]
-        mark = Mark(UUID(metadata[PAYMENT_KEY]), UUID(metadata[ATTEMPT_KEY]))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return None if event.get("account") else mark
+def _alert_wrong_mode() -> None:
+    """The signature is right, so that the cause is known: tell the operator, once a day."""
+    about = f"wrong mode, {clock.now():%Y-%m-%d}"
+    outbox.queue_letters(None, [Owed("owner_webhooks", OWNER, about)])
+    db.session.commit()
 
 
 def _insert(
-    event: Mapping[str, Any], outcome: str, body: str | None = None, named: UUID | None = None
+    event: Mapping[str, Any], outcome: str, body: str | None = None, news: News | None = None
 ) -> AnyRow | None:
     """Store the event as handled, or take over one kept unhandled; None if it was handled before.
 
-    The row answered holds the payment that the event names, if that is here.
+    The row answered holds the payment that the event is about, if that is here.
     """
-    values = {"outcome": outcome, "handled_at": clock.now(), "body": body, "named": named}
+    named = params_of(news.named if news else NOBODY)
+    values = {"outcome": outcome, "handled_at": clock.now(), "body": body, **named}
     inserted = db.session.execute(INSERT_HANDLED, _identity(event) | values).one_or_none()
     if inserted is not None:
         return inserted
     return db.session.execute(TAKE_OVER, {"event_id": event["id"]} | values).one_or_none()
 
 
-def _mark_unmatched(event: Mapping[str, Any], mark: Mark) -> None:
-    log.error("event %s names %s, which is not here", event["id"], mark)
-    db.session.execute(update(EVENTS).where(EVENTS.c.id == event["id"]).values(outcome="unmatched"))
+def _mark_unmatched(news: News) -> None:
+    log.warning("event %s is about a payment that is not known here", news.event["id"])
+    db.session.execute(
+        update(EVENTS)
+        .where(EVENTS.c.id == news.event["id"])
+        .values(
+            outcome="unmatched",
+            payment_id=None,
+            payment_intent_id=news.named.intent_id,
+            charge_id=news.named.charge_id,
+            next_try_at=clock.now() + FIRST_LOOK_UP,
+        )
+    )
+
+
+def _contradicts(error: Exception) -> bool:
+    """Whether the database refused to give one attempt what is another's."""
+    return (
+        isinstance(error, IntegrityError)
+        and isinstance(error.orig, UniqueViolation)
+        and str(error.orig.diag.constraint_name).startswith("uq_attempts_")
+    )
+
+
+def _keep_unreadable(event: Mapping[str, Any], body: str, error: str) -> None:
+    """Keep the event, marked, and have Stripe asked for what it is about; commits."""
+    db.session.rollback()
+    log.error("event %s (%s) can't be read: %s", event["id"], event.get("type"), error)
+    kept = {"handled_at": clock.now(), "outcome": "unreadable", "error": error, "next_try_at": None}
+    statement = upsert(EVENTS).values(
+        **_identity(event), **kept, tries=1, payload=sql_cast(literal(body, Text), JSON)
+    )
+    db.session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[EVENTS.c.id],
+            set_=kept | {"tries": EVENTS.c.tries + 1},
+            where=EVENTS.c.handled_at.is_(None),
+        )
+    )
+    news = event_types.read(event)
+    if news and news.object_id and news.carried:
+        queue.defer(look_up_job(news.carried, news.object_id))
+    db.session.commit()
 
 
 def _keep_unhandled(event: Mapping[str, Any], body: str, error: Exception) -> None:
@@ -210,8 +311,9 @@ def _keep_unhandled(event: Mapping[str, Any], body: str, error: Exception) -> No
 
 
 def _identity(event: Mapping[str, Any]) -> dict[str, Any]:
+    event_type = event.get("type")
     return {
         "id": event["id"],
-        "type": event["type"] if gateway.is_word(event.get("type")) else "",
+        "type": event_type if is_word(event_type) else "",
         "received_at": clock.now(),
     }

@@ -16,7 +16,13 @@ def init_app(app: Flask, settings: Settings) -> None:
         local = moment.astimezone(ZoneInfo(settings.timezone))
         return format_datetime(local, "d MMMM y, HH:mm zzz", locale=settings.locale)
 
-    app.jinja_env.filters |= {"money": amount, "date": date, "masked": masked, "inert": inert}
+    app.jinja_env.filters |= {
+        "money": amount,
+        "major": money.to_major,
+        "date": date,
+        "masked": masked,
+        "inert": inert,
+    }
     app.jinja_env.globals["business"] = settings.business
 
 

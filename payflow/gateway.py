@@ -4,8 +4,9 @@ A call raises GatewayError, and no transaction or lock may be open across one.
 """
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,11 +14,11 @@ from typing import Any
 
 import stripe
 from flask import Flask, current_app
-from stripe.checkout import SessionService
 
 from payflow import clock
 from payflow.config import current_settings
 from payflow.db import db
+from payflow.facts.objects import CHARGE, DISPUTE, INTENT, REFUND, SESSION, is_word
 
 # The version of the newest published schema that the checks can hold us against.
 API_VERSION = "2026-05-27.dahlia"
@@ -27,6 +28,8 @@ NETWORK_RETRIES = 2
 # Seconds: about the longest that a call takes, retries and their pauses included; less than
 # gunicorn's time-out (60 s).
 LONGEST_CALL = 55
+# Objects on a page of a list: the most that Stripe gives.
+PAGE = 100
 TOLERANCE = timedelta(seconds=300)
 CUSTOMERS_MATTER = ("amount_too_small", "amount_too_large", "email_invalid")
 
@@ -38,13 +41,26 @@ class GatewayError(Exception):
     (no answer, a conflict, too many requests) nothing is known: it may have had its effect.
     `ours`: Stripe refused what we sent; otherwise the fault is Stripe's, or the network's.
     `reason`: Stripe's words where the customer can do something about it; others name our keys.
+    `unknown`: Stripe has no such object. `about_object`: it refused this very question; others may
+    be answered. `retry_after`: seconds that Stripe asks us to wait, None
+    where it does not.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, reason: str = ""):
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reason: str = "",
+        retry_after: float | None = None,
+    ):
         super().__init__(message)
         self.permanent = status is not None and status not in (409, 429)
         self.ours = self.permanent and status is not None and status < 500
         self.reason = reason
+        self.unknown = status == 404
+        self.about_object = self.ours and status not in (401, 403)
+        self.retry_after = retry_after
 
 
 class BadSignature(Exception):
@@ -75,39 +91,108 @@ def init_app(app: Flask) -> None:
     )
 
 
+# What an answer brings along, so that one question tells all.
+EXPAND: Mapping[str, list[str]] = {
+    SESSION: ["payment_intent.latest_charge"],
+    INTENT: ["latest_charge"],
+}
+
+
 def create_session(parameters: Mapping[str, Any], idempotency_key: str) -> Answer:
     """Ask for a Checkout Session; the same key with the same parameters asks for the same one."""
-    return _call(_sessions().create, parameters, {"idempotency_key": idempotency_key})
-
-
-def retrieve_session(session_id: str) -> Answer:
-    return _call(_sessions().retrieve, session_id)
+    return _call(_v1().checkout.sessions.create, parameters, {"idempotency_key": idempotency_key})
 
 
 def expire_session(session_id: str) -> Answer:
     """Close an open session, so that nobody can pay it; refused where it is no longer open."""
-    return _call(_sessions().expire, session_id)
+    return _call(_v1().checkout.sessions.expire, session_id)
 
 
-def _sessions() -> SessionService:
+def create_refund(parameters: Mapping[str, Any], idempotency_key: str) -> Answer:
+    """Ask for a refund; the same key with the same parameters asks for the same one."""
+    return _call(_v1().refunds.create, parameters, {"idempotency_key": idempotency_key})
+
+
+def retrieve(kind: str, object_id: str) -> Answer:
+    """An object of Stripe's by its id, a session with its PaymentIntent and charge expanded."""
+    api = _v1()
+    services: Mapping[str, Any] = {
+        SESSION: api.checkout.sessions,
+        INTENT: api.payment_intents,
+        CHARGE: api.charges,
+        REFUND: api.refunds,
+        DISPUTE: api.disputes,
+    }
+    return _call(services[kind].retrieve, object_id, {"expand": EXPAND.get(kind, [])})
+
+
+def list_of(kind: str, **filters: Any) -> Iterator[Answer]:
+    """Refunds or disputes, newest first, page by page: each answer's object is a list of them.
+
+    `filters` are Stripe's, such as `payment_intent` or `charge`.
+    """
+    api = _v1()
+    services: Mapping[str, Any] = {REFUND: api.refunds, DISPUTE: api.disputes}
+    return _pages(services[kind].list, filters)
+
+
+def list_events(since: datetime) -> Iterator[Answer]:
+    """The events that Stripe has made since then, newest first, page by page; 30 days at most."""
+    return _pages(_v1().events.list, {"created": {"gte": int(since.timestamp())}})
+
+
+def _pages(method: Callable[..., Any], filters: Mapping[str, Any]) -> Iterator[Answer]:
+    cursor: dict[str, str] = {}
+    while True:
+        page = _call(method, {"limit": PAGE, **filters, **cursor})
+        yield page
+        listed = page.object["data"]
+        if not page.object["has_more"] or not listed:
+            return
+        cursor = {"starting_after": listed[-1]["id"]}
+
+
+def _v1() -> Any:
     client: stripe.StripeClient = current_app.extensions["stripe"]
-    return client.v1.checkout.sessions
+    return client.v1
 
 
-def _call(method: Callable[..., stripe.checkout.Session], *arguments: Any) -> Answer:
+# Called before each question to Stripe, where somebody counts them.
+_meter: ContextVar[Callable[[], None] | None] = ContextVar("meter", default=None)
+
+
+@contextmanager
+def metered(before_each: Callable[[], None]) -> Iterator[None]:
+    """Have `before_each` called before each question that is asked within; what it raises stops
+    the question."""
+    token = _meter.set(before_each)
+    try:
+        yield
+    finally:
+        _meter.reset(token)
+
+
+def _call(method: Callable[..., Any], *arguments: Any) -> Answer:
+    if before_each := _meter.get():
+        before_each()
     if db.session().in_transaction():
         raise RuntimeError("a transaction is open while Stripe is asked")
     try:
-        session = method(*arguments)
+        answered = method(*arguments)
     except stripe.StripeError as error:
         message = error.user_message or str(error)
         raise GatewayError(
             message,
             status=error.http_status,
             reason=message if error.code in CUSTOMERS_MATTER else "",
+            retry_after=_seconds((error.headers or {}).get("Retry-After")),
         ) from error
-    response = session.last_response
-    return Answer(session.to_dict(), _time_of(response.headers if response else {}))
+    response = answered.last_response
+    return Answer(answered.to_dict(), _time_of(response.headers if response else {}))
+
+
+def _seconds(header: str | None) -> float | None:
+    return float(header) if header and header.strip().isdigit() else None
 
 
 def _time_of(headers: Mapping[str, str]) -> datetime:
@@ -133,11 +218,6 @@ def verify_event(body: bytes, header: str | None) -> dict[str, Any]:
 def _refuse_constant(name: str) -> None:
     """NaN and the infinities are Python's, not JSON's; Postgres could not keep them."""
     raise ValueError(f"{name} is not JSON")
-
-
-def is_word(value: Any) -> bool:
-    """Whether it can be an id or a type: what Postgres could not keep is neither."""
-    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,255}", value) is not None
 
 
 def verify_signature(

@@ -7,14 +7,18 @@ import functools
 import logging
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from flask import Flask, current_app
 from procrastinate import PsycopgConnector
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 
-from payflow import emails, events, queue
+from payflow import emails, events, outbox, queue, reconcile, sweep
 from payflow.db import db
+from payflow.events import LOOK_UP_TASK
+from payflow.gateway import GatewayError
+from payflow.record import CHECK_TASK
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +27,26 @@ HEARTBEAT, STALLED_AFTER = 5, 15
 CONCURRENCY = 4
 
 
+# A question to Stripe that is not answered is asked again so often, in half an hour or so; what is
+# left then, the sweep asks.
+QUESTIONS = 8
+
+
 class Backoff(BaseRetryStrategy):
     """Retries a letter after 5 s, doubling up to an hour; emails.py knows when to give up."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         return RetryDecision(retry_in={"seconds": min(5 * 2**job.attempts, 3600)})
+
+
+class AskAgain(BaseRetryStrategy):
+    """Asks Stripe again after 5 s, doubling, or when Stripe says; a refusal is an answer."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if not isinstance(exception, GatewayError) or exception.ours or job.attempts >= QUESTIONS:
+            return None
+        seconds = max(5 * 2**job.attempts, exception.retry_after or 0)
+        return RetryDecision(retry_in={"seconds": int(seconds)})
 
 
 def _in_context(task: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +66,7 @@ def _flask_app() -> Flask:
     return app
 
 
-@queue.app.task(name=emails.TASK, retry=Backoff())
+@queue.app.task(name=outbox.TASK, retry=Backoff())
 @_in_context
 def deliver_email(email_id: int) -> None:
     try:
@@ -59,6 +78,40 @@ def deliver_email(email_id: int) -> None:
         log.exception("email %s could not be sent", email_id)
         db.session.rollback()
         emails.note_failure(email_id, f"{type(error).__name__}: {error}")
+
+
+@queue.app.task(name=CHECK_TASK, retry=AskAgain())
+@_in_context
+def check_payment(payment_id: str, source: str = "asked again") -> None:
+    reconcile.check_payment(UUID(payment_id), source)
+
+
+@queue.app.task(name=LOOK_UP_TASK, retry=AskAgain())
+@_in_context
+def look_up(kind: str, object_id: str) -> None:
+    if kind in reconcile.KINDS:
+        reconcile.look_up(kind, object_id, f"{kind} {object_id}")
+
+
+@queue.app.periodic(cron="* * * * *")
+@queue.app.task(name="sweep", lock="sweep")
+@_in_context
+def sweep_now(timestamp: int) -> None:
+    sweep.run()
+
+
+@queue.app.periodic(cron="* * * * *")
+@queue.app.task(name="match_events", lock="match_events", retry=AskAgain())
+@_in_context
+def match_events(timestamp: int) -> None:
+    reconcile.match_events()
+
+
+@queue.app.periodic(cron="17 3 * * *")
+@queue.app.task(name="forget_events")
+@_in_context
+def forget_events(timestamp: int) -> None:
+    events.forget()
 
 
 @queue.app.periodic(cron="* * * * * */30")

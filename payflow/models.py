@@ -1,10 +1,11 @@
 """The tables, and the constraints by which Postgres guarantees what must hold.
 
-Columns that only `payments.record_session` may write say so: a status is derived from facts.
+Columns that only `record.py` may write say so: a status is derived from facts.
 Money is in minor units beside its currency; times are UTC.
 """
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -22,10 +23,13 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from payflow.db import Base
+from payflow.facts.attempts import PAYMENT_RANK, SESSION_RANK
+from payflow.facts.disputes import DISPUTE_RANK
+from payflow.facts.refunds import REFUND_RANK
 
 Time = DateTime(timezone=True)
 
@@ -43,7 +47,12 @@ STATUSES = (
 )
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> str:
+OUTCOMES = ("recorded", "ignored", "foreign", "unmatched", "unreadable")
+
+NONE = text("'{}'")
+
+
+def _one_of(column: str, values: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
@@ -66,9 +75,21 @@ class Payment(Base):
     name: Mapped[str] = mapped_column(Text)
     email: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Time)
-    # Written by payments.record_session alone.
+    # What the facts come to (status.py), written by record.py alone.
     status: Mapped[str] = mapped_column(Text, default="created")
     paid_at: Mapped[datetime | None] = mapped_column(Time)
+    captured: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    refunded: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    # Stripe's status of the gravest dispute, and the code of the latest decline.
+    dispute: Mapped[str | None] = mapped_column(Text)
+    last_decline: Mapped[str | None] = mapped_column(Text)
+    # When the sweep asks Stripe about it next; null where Stripe has no more to say.
+    next_check_at: Mapped[datetime | None] = mapped_column(Time)
+    # The sweep, and no webhook, brought a status that Stripe had to tell.
+    found_by_sweep_at: Mapped[datetime | None] = mapped_column(Time)
+    # The customer's page has had Stripe asked: when last, and how often since the customer left.
+    page_check_at: Mapped[datetime | None] = mapped_column(Time)
+    page_checks: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
     __table_args__ = (
         CheckConstraint(_one_of("status", STATUSES), name="status_known"),
@@ -80,6 +101,12 @@ class Payment(Base):
             "form_key",
             unique=True,
             postgresql_where=text("replaced_at IS NULL"),
+        ),
+        CheckConstraint("captured >= 0 AND refunded >= 0", name="amounts_not_negative"),
+        Index(
+            "ix_payments_next_check_at_due",
+            "next_check_at",
+            postgresql_where=text("next_check_at IS NOT NULL"),
         ),
     )
 
@@ -100,8 +127,8 @@ class Attempt(Base):
     # The request that is asking Stripe now claims the attempt by this time.
     claimed_at: Mapped[datetime | None] = mapped_column(Time)
     superseded_at: Mapped[datetime | None] = mapped_column(Time)
-    # What Stripe has said of the session: registers, merged by facts.merge and written by
-    # payments.record_session alone.
+    # What Stripe has said of the session and its PaymentIntent: registers, merged by
+    # facts/attempts.py, which says what each means, and written by record.py alone.
     session_id: Mapped[str | None] = mapped_column(Text, unique=True)
     session_url: Mapped[str | None] = mapped_column(Text)
     session_status: Mapped[str | None] = mapped_column(Text)
@@ -109,18 +136,30 @@ class Attempt(Base):
     payment_intent_id: Mapped[str | None] = mapped_column(Text, unique=True)
     paid_at: Mapped[datetime | None] = mapped_column(Time)
     delayed_failure: Mapped[bool] = mapped_column(default=False)
-    # In words, what Stripe said that disagrees with what was asked for.
+    intent_confirmed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    charge_id: Mapped[str | None] = mapped_column(Text, unique=True)
+    received: Mapped[int | None] = mapped_column(BigInteger)
+    declined_at: Mapped[datetime | None] = mapped_column(Time)
+    decline: Mapped[str | None] = mapped_column(Text)
+    other_sessions: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), default=list, server_default=NONE
+    )
+    other_intents: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=NONE)
+    # Claim → Unix time of Stripe's last telling it.
+    claims: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=NONE)
+    confirmed_at: Mapped[datetime | None] = mapped_column(Time)
+    accepted: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=NONE)
+    canceled_at: Mapped[datetime | None] = mapped_column(Time)
+    abandoned_at: Mapped[datetime | None] = mapped_column(Time)
+    # The claims that stand: why the payment is in review.
     disagreements: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)
 
     __table_args__ = (
         UniqueConstraint("payment_id", "number"),
         CheckConstraint("number > 0", name="number_positive"),
+        CheckConstraint(_one_of("session_status", SESSION_RANK), name="session_status_known"),
         CheckConstraint(
-            _one_of("session_status", ("open", "expired", "complete")), name="session_status_known"
-        ),
-        CheckConstraint(
-            _one_of("session_payment_status", ("unpaid", "paid", "no_payment_required")),
-            name="session_payment_status_known",
+            _one_of("session_payment_status", PAYMENT_RANK), name="session_payment_status_known"
         ),
         CheckConstraint(
             "(session_id IS NULL) = (session_status IS NULL) AND "
@@ -148,29 +187,118 @@ class StripeEvent(Base):
     payment_id: Mapped[UUID | None] = mapped_column(ForeignKey("payments.id"), index=True)
     received_at: Mapped[datetime] = mapped_column(Time)
     # recorded: merged into the payment. ignored: of a type that tells nothing we keep. foreign: of
-    # another integration on the same Stripe account. unmatched: of a payment that is not here.
+    # another integration on the same Stripe account. unmatched: of a payment that is not here, or
+    # whose PaymentIntent is not known yet. unreadable: kept, and its object asked for at Stripe.
     outcome: Mapped[str | None] = mapped_column(Text)
     handled_at: Mapped[datetime | None] = mapped_column(Time)
     error: Mapped[str | None] = mapped_column(Text)
     tries: Mapped[int] = mapped_column(default=1)
+    # Of what is unhandled: when it is handled again. Of what is unmatched: when Stripe is asked.
     next_try_at: Mapped[datetime | None] = mapped_column(Time)
+    # Of what is unmatched: by which its payment will be known.
+    payment_intent_id: Mapped[str | None] = mapped_column(Text)
+    charge_id: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
-        CheckConstraint(
-            _one_of("outcome", ("recorded", "ignored", "foreign", "unmatched")),
-            name="outcome_known",
-        ),
+        CheckConstraint(_one_of("outcome", OUTCOMES), name="outcome_known"),
         CheckConstraint("(handled_at IS NULL) = (outcome IS NULL)", name="handled_has_outcome"),
         CheckConstraint(
-            "(handled_at IS NULL) = (next_try_at IS NOT NULL)", name="unhandled_has_next_try"
+            "handled_at IS NOT NULL OR next_try_at IS NOT NULL", name="unhandled_has_next_try"
         ),
-        CheckConstraint("(handled_at IS NULL) = (error IS NOT NULL)", name="unhandled_has_error"),
+        CheckConstraint(
+            "(handled_at IS NULL OR outcome = 'unreadable') = (error IS NOT NULL)",
+            name="unhandled_has_error",
+        ),
+        *(
+            Index(
+                f"ix_stripe_events_{column}_unmatched",
+                column,
+                postgresql_where=text("outcome = 'unmatched'"),
+            )
+            for column in ("payment_intent_id", "charge_id")
+        ),
+        Index("ix_stripe_events_received_at", "received_at"),
         Index(
             "ix_stripe_events_next_try_at_unhandled",
             "next_try_at",
             postgresql_where=text("handled_at IS NULL"),
         ),
     )
+
+
+class Refund(Base):
+    """Money on its way back: asked for by payflow, or made in Stripe's Dashboard."""
+
+    __tablename__ = "refunds"
+
+    # Of a refund that payflow asks for, also the idempotency key.
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"), index=True)
+    attempt_id: Mapped[UUID] = mapped_column(ForeignKey("attempts.id"))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Time)
+    # Who asked payflow for it; null of one that was made elsewhere.
+    requested_by: Mapped[str | None] = mapped_column(Text)
+    # Stripe's words, where it refused to make it.
+    refusal: Mapped[str | None] = mapped_column(Text)
+    # Stripe's word (facts/refunds.py), written by record.py alone; null until there is any.
+    refund_id: Mapped[str | None] = mapped_column(Text, unique=True)
+    status: Mapped[str | None] = mapped_column(Text)
+    told_at: Mapped[datetime | None] = mapped_column(Time)
+    failure_reason: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint(_one_of("status", REFUND_RANK), name="status_known"),
+        CheckConstraint(
+            "(refund_id IS NULL) = (status IS NULL) AND (refund_id IS NULL) = (told_at IS NULL)",
+            name="facts_together",
+        ),
+        CheckConstraint("refund_id IS NOT NULL OR requested_by IS NOT NULL", name="has_origin"),
+        CheckConstraint("refusal IS NULL OR refund_id IS NULL", name="refused_or_made"),
+    )
+
+
+class Dispute(Base):
+    """The customer's bank asks for the money back, or first inquires. Written by record.py alone;
+    facts/disputes.py says what each column means."""
+
+    __tablename__ = "disputes"
+
+    dispute_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"), index=True)
+    attempt_id: Mapped[UUID] = mapped_column(ForeignKey("attempts.id"))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text)
+    told_at: Mapped[datetime] = mapped_column(Time)
+    due_by: Mapped[datetime | None] = mapped_column(Time)
+    balance_count: Mapped[int]
+    withdrawn: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (CheckConstraint(_one_of("status", DISPUTE_RANK), name="status_known"),)
+
+
+class SweepState(Base):
+    """How far the sweep has come: one row."""
+
+    __tablename__ = "sweep_state"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    # Up to when Stripe's event list has been read, and how many events it told that had not come.
+    events_read_to: Mapped[datetime | None] = mapped_column(Time)
+    events_missed: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    # Where the walk over old payments stands; null where none is under way.
+    walked_to: Mapped[datetime | None] = mapped_column(Time)
+    # Stripe has asked for a pause until then.
+    paused_until: Mapped[datetime | None] = mapped_column(Time)
+    # How often Stripe was asked, and on which day.
+    reads: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    reads_on: Mapped[date | None]
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
 
 class TimelineEntry(Base):
@@ -190,12 +318,13 @@ class TimelineEntry(Base):
 
 
 class Email(Base):
-    """A letter owed to somebody, at most one per payment, kind and object."""
+    """A letter owed to somebody, at most one per payment, kind and object. Without a payment: to
+    the operator, about the installation."""
 
     __tablename__ = "emails"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
+    payment_id: Mapped[UUID | None] = mapped_column(ForeignKey("payments.id"))
     kind: Mapped[str] = mapped_column(Text)
     # The object it is about, where a payment can have several of them; else empty.
     about: Mapped[str] = mapped_column(Text, default="")
@@ -205,11 +334,13 @@ class Email(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Time)
     sent_at: Mapped[datetime | None] = mapped_column(Time)
+    # How often it was sent again by hand: each time under a Message-ID of its own.
+    resends: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
-    payment: Mapped[Payment] = relationship()
+    payment: Mapped[Payment | None] = relationship()
 
     __table_args__ = (
-        UniqueConstraint("payment_id", "kind", "about"),
+        UniqueConstraint("payment_id", "kind", "about", postgresql_nulls_not_distinct=True),
         CheckConstraint(
             _one_of("state", ("queued", "sent", "skipped", "failed")), name="state_known"
         ),
@@ -218,6 +349,9 @@ class Email(Base):
 
 
 # For statements that are made once, on the webhook's way.
-PAYMENTS, ATTEMPTS, EVENTS, EMAILS, TIMELINE = (
-    cast(Table, model.__table__) for model in (Payment, Attempt, StripeEvent, Email, TimelineEntry)
-)
+PAYMENTS, ATTEMPTS, EVENTS, EMAILS, TIMELINE, REFUNDS, DISPUTES, SWEEP = (
+    cast(Table, model.__table__)
+    for model in (
+        Payment, Attempt, StripeEvent, Email, TimelineEntry, Refund, Dispute, SweepState
+    )
+)  # fmt: skip

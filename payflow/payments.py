@@ -1,38 +1,24 @@
-"""Payments: opened from a form, recorded from facts.
+"""Payments: opened from a form, found again, locked. Nothing here commits.
 
-`record_session` is the one way by which what Stripe says reaches a payment: lock → merge → derive
-status → timeline → letters. Webhook, checkout and retrieval go through it. Nothing here commits.
+What Stripe says of one reaches it through record.py alone.
 """
 
-import logging
 import secrets
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select
 
-from payflow import clock, emails, timeline
+from payflow import clock, timeline
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
-from payflow.facts import Asked, SessionFacts, merge, metadata, read_session
-from payflow.models import ATTEMPTS, PAYMENTS, Attempt, Payment
-from payflow.status import PAYABLE, payment_status
-
-log = logging.getLogger(__name__)
-
-FACT_COLUMNS = (
-    ATTEMPTS.c.session_id,
-    ATTEMPTS.c.session_url,
-    ATTEMPTS.c.session_status,
-    ATTEMPTS.c.session_payment_status,
-    ATTEMPTS.c.payment_intent_id,
-    ATTEMPTS.c.paid_at,
-    ATTEMPTS.c.delayed_failure,
-    ATTEMPTS.c.disagreements,
-)
+from payflow.event_types import Named
+from payflow.facts.objects import metadata
+from payflow.models import ATTEMPTS, PAYMENTS, REFUNDS, Attempt, Payment
+from payflow.record import FIRST_CHECK, UnknownPayment
+from payflow.status import PAYABLE
 
 # Stripe takes 24 h at most, counted by its own clock; the rest is for clocks that disagree.
 SESSION_LIFETIME = timedelta(hours=23, minutes=50)
@@ -53,10 +39,6 @@ class Details:
     email: str
 
 
-class UnknownPayment(LookupError):
-    """Facts name a payment or an attempt that we don't have."""
-
-
 def open_payment(details: Details, form_key: bytes) -> Payment:
     """A new payment with its first attempt, in the session; flushed, so that a second payment
     of the same form raises IntegrityError here."""
@@ -72,7 +54,7 @@ def open_payment(details: Details, form_key: bytes) -> Payment:
     )
     db.session.add(payment)
     db.session.flush()
-    timeline.note(payment.id, {"payment": "created"}, "the customer")
+    timeline.note(payment.id, [("payment", "created")], "the customer")
     add_attempt(payment, number=1)
     return payment
 
@@ -89,6 +71,8 @@ def add_attempt(payment: Payment, number: int) -> Attempt:
         expires_at=now + SESSION_LIFETIME,
         parameters=session_parameters(payment, attempt_id, now + SESSION_LIFETIME),
     )
+    payment.next_check_at = payment.next_check_at or now + FIRST_CHECK
+    payment.page_checks = 0
     db.session.add(attempt)
     db.session.flush()
     return attempt
@@ -135,6 +119,46 @@ def of_form(form_key: bytes) -> Payment | None:
     )
 
 
+# The payment that an object of Stripe's belongs to: by our id in its metadata, else by the money
+# that it is about. Takes the parameters of `params_of`.
+NAMED = func.coalesce(
+    select(PAYMENTS.c.id).where(PAYMENTS.c.id == bindparam("of_payment")).scalar_subquery(),
+    select(ATTEMPTS.c.payment_id)
+    .where(ATTEMPTS.c.payment_intent_id == bindparam("of_intent"))
+    .scalar_subquery(),
+    select(ATTEMPTS.c.payment_id)
+    .where(ATTEMPTS.c.charge_id == bindparam("of_charge"))
+    .scalar_subquery(),
+    select(REFUNDS.c.payment_id).where(REFUNDS.c.id == bindparam("of_request")).scalar_subquery(),
+)
+FIND = select(NAMED)
+
+
+def params_of(named: Named) -> dict[str, Any]:
+    return {
+        "of_payment": named.payment_id,
+        "of_intent": named.intent_id,
+        "of_charge": named.charge_id,
+        "of_request": named.request_id,
+    }
+
+
+def find(named: Named) -> UUID | None:
+    """The payment that an object of Stripe's belongs to, as far as we know."""
+    found: UUID | None = db.session.scalar(FIND, params_of(named))
+    return found
+
+
+def by_receipt(receipt_number: str) -> Payment:
+    """The payment of a receipt number, in any case. Raises UnknownPayment."""
+    payment = db.session.scalar(
+        select(Payment).where(Payment.receipt_number == receipt_number.strip().upper())
+    )
+    if payment is None:
+        raise UnknownPayment(f"There is no payment {receipt_number}.")
+    return payment
+
+
 def get(payment_id: UUID) -> Payment:
     """The payment, read anew."""
     return db.session.get_one(Payment, payment_id, populate_existing=True)
@@ -176,123 +200,6 @@ def lock(payment_id: UUID) -> Payment:
     if payment is None:
         raise UnknownPayment(f"payment {payment_id}")
     return payment
-
-
-def record_session(
-    payment_id: UUID,
-    attempt_id: UUID,
-    session: Mapping[str, Any],
-    told_at: datetime,
-    source: str,
-    delayed_failure: bool = False,
-) -> None:
-    """Merge what Stripe says of an attempt's Checkout Session, and all that follows from it.
-
-    `session` is Stripe's object, `told_at` Stripe's time of saying it, `source` who brought it.
-    Locks the payment before it reads. Raises UnknownPayment, and facts.Unreadable.
-    """
-    payment = _lock_row(payment_id)
-    attempts = _attempt_facts(payment_id)
-    if attempt_id not in attempts:
-        raise UnknownPayment(f"attempt {attempt_id} of payment {payment_id}")
-    asked = Asked(payment.amount, payment.currency, payment.livemode)
-    told = read_session(session, asked, told_at, delayed_failure)
-    merged = merge(attempts[attempt_id], told)
-    if merged == attempts[attempt_id]:
-        log.info("payment %s: nothing changed by %s", payment.receipt_number, source)
-        return
-    attempts[attempt_id] = merged
-    _store_facts(attempt_id, merged)
-    _store_status(payment, list(attempts.values()), merged, source)
-
-
-# From here on Core statements instead of objects, and made once: this is the webhook's way, and the
-# ORM's unit of work, or building a statement anew, costs it half of its speed (see `make bench`).
-LOCK = (
-    select(
-        PAYMENTS.c.id,
-        PAYMENTS.c.receipt_number,
-        PAYMENTS.c.amount,
-        PAYMENTS.c.currency,
-        PAYMENTS.c.livemode,
-        PAYMENTS.c.email,
-        PAYMENTS.c.status,
-        PAYMENTS.c.paid_at,
-    )
-    .where(PAYMENTS.c.id == bindparam("payment_id"))
-    .with_for_update(key_share=True)
-)
-ATTEMPTS_OF = select(ATTEMPTS.c.id, *FACT_COLUMNS).where(
-    ATTEMPTS.c.payment_id == bindparam("payment_id")
-)
-STORE_FACTS = update(ATTEMPTS).where(ATTEMPTS.c.id == bindparam("attempt_id"))
-STORE_STATUS = update(PAYMENTS).where(PAYMENTS.c.id == bindparam("payment_id"))
-
-
-def _lock_row(payment_id: UUID) -> AnyRow:
-    row = db.session.execute(LOCK, {"payment_id": payment_id}).one_or_none()
-    if row is None:
-        raise UnknownPayment(f"payment {payment_id}")
-    return row
-
-
-def _attempt_facts(payment_id: UUID) -> dict[UUID, SessionFacts | None]:
-    rows = db.session.execute(ATTEMPTS_OF, {"payment_id": payment_id})
-    return {row.id: _facts_of(row) if row.session_id else None for row in rows}
-
-
-def _facts_of(row: AnyRow) -> SessionFacts:
-    return SessionFacts(
-        session_id=row.session_id,
-        status=row.session_status,
-        payment_status=row.session_payment_status,
-        url=row.session_url,
-        payment_intent_id=row.payment_intent_id,
-        paid_at=row.paid_at,
-        delayed_failure=row.delayed_failure,
-        disagreements=frozenset(row.disagreements),
-    )
-
-
-def _store_facts(attempt_id: UUID, facts: SessionFacts) -> None:
-    db.session.execute(
-        STORE_FACTS,
-        {
-            "attempt_id": attempt_id,
-            "session_id": facts.session_id,
-            "session_url": facts.url,
-            "session_status": facts.status,
-            "session_payment_status": facts.payment_status,
-            "payment_intent_id": facts.payment_intent_id,
-            "paid_at": facts.paid_at,
-            "delayed_failure": facts.delayed_failure,
-            "disagreements": sorted(facts.disagreements),
-        },
-    )
-
-
-def _store_status(
-    payment: AnyRow, sessions: Sequence[SessionFacts | None], news: SessionFacts, source: str
-) -> None:
-    """Derive the status anew and store it; a change of it is noted and calls for letters."""
-    status = payment_status(sessions)
-    paid_at = min((s.paid_at for s in sessions if s and s.paid_at), default=None)
-    if (status, paid_at) != (payment.status, payment.paid_at):
-        db.session.execute(
-            STORE_STATUS, {"payment_id": payment.id, "status": status, "paid_at": paid_at}
-        )
-    happened = {news.session_id: f"session {news.status}, {news.payment_status}"}
-    if status != payment.status:
-        happened["payment"] = status
-        log.info(
-            "payment %s: %s → %s by %s", payment.receipt_number, payment.status, status, source
-        )
-    if status == "review":
-        log.error("payment %s is in review: %s", payment.receipt_number, sorted(news.disagreements))
-    timeline.note(payment.id, happened, source)
-    if status == "paid" and payment.status != "paid":
-        owner = current_settings().alert_email
-        emails.queue_letters(payment.id, emails.owed_when_paid(payment.email, owner))
 
 
 def _receipt_number() -> str:

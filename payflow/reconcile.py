@@ -4,12 +4,57 @@ Commits, since no transaction may be open while Stripe is asked.
 """
 
 import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
-from payflow import gateway, payments
+from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from payflow import clock, event_types, events, gateway, payments, queue, record, refunds
 from payflow.db import db
-from payflow.models import Attempt
+from payflow.event_types import Named, named_in
+from payflow.facts.attempts import AttemptFacts
+from payflow.facts.objects import (
+    CHARGE,
+    DISPUTE,
+    INTENT,
+    REFUND,
+    SESSION,
+    Unreadable,
+    id_of,
+)
+from payflow.facts.refunds import COUNTING, UNDER_WAY
+from payflow.facts.tellings import OwnFact, Telling
+from payflow.models import Attempt, Payment, StripeEvent
+from payflow.record import CHECK_TASK, Change, Known, UnknownPayment
 
 log = logging.getLogger(__name__)
+
+# An attempt that has no session by then never gets one from the request that made it.
+LONGEST_REQUEST = timedelta(seconds=gateway.LONGEST_CALL)
+# The customer's page may have Stripe asked so often, with such pauses: for 5 minutes.
+PAGE_CHECKS, PAGE_CHECK_EVERY = 30, timedelta(seconds=10)
+# Stripe is asked about unmatched objects with pauses that grow up to a day, for as long as events
+# can be read back.
+LAST_LOOK_UP, UNMATCHED_KEPT = timedelta(days=1), timedelta(days=30)
+
+
+KINDS = frozenset({SESSION, INTENT, CHARGE, REFUND, DISPUTE})
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look-up came to: an outcome as of an event, whose it is, and what it changed."""
+
+    outcome: str
+    payment_id: UUID | None = None
+    change: Change | None = None
+
+
+FOREIGN, UNMATCHED = Found("foreign"), Found("unmatched")
 
 
 def close(attempt: Attempt) -> None:
@@ -25,12 +70,254 @@ def close(attempt: Attempt) -> None:
         if not error.ours:
             raise
         log.info("session %s not expired: %s", attempt.session_id, error)
-        answer = gateway.retrieve_session(attempt.session_id)
+        answer = gateway.retrieve(SESSION, attempt.session_id)
         if answer.object["status"] == "open":
             raise
-    _record(attempt, answer, "expiry")
+    record_answer(attempt, answer, "expiry")
 
 
-def _record(attempt: Attempt, answer: gateway.Answer, source: str) -> None:
-    payments.record_session(attempt.payment_id, attempt.id, answer.object, answer.at, source)
+def record_answer(attempt: Attempt, answer: gateway.Answer, source: str) -> None:
+    """Record what Stripe answered about an attempt's session; commits."""
+    record.record(attempt.payment_id, [_told(answer, attempt.id)], source)
+    db.session.commit()
+
+
+def _told(answer: gateway.Answer, attempt_id: UUID | None = None) -> Telling:
+    return Telling(answer.object, answer.at, attempt_id=attempt_id, by_retrieval=True)
+
+
+# --- a payment -------------------------------------------------------------------------------
+
+
+def check_payment(
+    payment_id: UUID, source: str, *, thorough: bool = False, dry_run: bool = False
+) -> Change | None:
+    """Ask Stripe about a payment, record what it says, and answer what that changed.
+
+    Asks about what is not over; `thorough` about all there is. `dry_run` stores nothing. Raises
+    GatewayError, and Unreadable where Stripe's answer makes no sense.
+    """
+    known = record.facts_of(payment_id)
+    db.session.commit()
+    if not dry_run:
+        refunds.settle(payment_id, known)
+    tellings = [*ask_about(payment_id, known, thorough)]
+    change = record.record(payment_id, tellings, source) if tellings else None
+    _end(dry_run)
+    return change
+
+
+def _end(dry_run: bool) -> None:
+    if dry_run:
+        db.session.rollback()
+    else:
+        db.session.commit()
+
+
+def ask_about(payment_id: UUID, known: Known, thorough: bool) -> Iterator[Telling | OwnFact]:
+    """What Stripe says of a payment's sessions, refunds and disputes. Raises GatewayError."""
+    attempts = _attempts_of(payment_id)
+    for attempt_id, attempt in known.attempts.items():
+        if attempt.session_id is None:
+            if _is_abandoned(attempts[attempt_id], attempt):
+                yield OwnFact(attempt_id, AttemptFacts(abandoned_at=clock.now()))
+        elif thorough or not _is_over(attempt):
+            yield from _ask_about_session(attempt_id, attempt.session_id, known, thorough)
+    for refund in known.told_refunds():
+        if refund.status in UNDER_WAY:
+            yield from _answers(REFUND, refund.refund_id)
+    if thorough:
+        for dispute_id in known.disputes:
+            yield from _answers(DISPUTE, dispute_id)
+
+
+def _attempts_of(payment_id: UUID) -> dict[UUID, Attempt]:
+    found = db.session.scalars(select(Attempt).where(Attempt.payment_id == payment_id)).all()
+    db.session.commit()
+    return {attempt.id: attempt for attempt in found}
+
+
+def _is_abandoned(attempt: Attempt, facts: AttemptFacts) -> bool:
+    """Nobody got the address of its page, and no request is asking for it any more."""
+    since = attempt.claimed_at or attempt.created_at
+    return facts.abandoned_at is None and clock.now() - since > LONGEST_REQUEST
+
+
+def _is_over(attempt: AttemptFacts) -> bool:
+    """Stripe has nothing more to say of the session."""
+    if attempt.disagreements:
+        return False
+    return attempt.received is not None or attempt.delayed_failure or attempt.status == "expired"
+
+
+def _ask_about_session(
+    attempt_id: UUID, session_id: str, known: Known, thorough: bool
+) -> Iterator[Telling]:
+    """A session, and the refunds and disputes that its charge says there are."""
+    for answer in _answered(SESSION, session_id):
+        yield _told(answer, attempt_id)
+        intent = answer.object.get("payment_intent")
+        charge = intent.get("latest_charge") if isinstance(intent, Mapping) else None
+        if not isinstance(charge, Mapping):
+            continue
+        counted = sum(r.amount for r in known.told_refunds() if r.status in COUNTING)
+        if charge.get("amount_refunded") != counted or thorough:
+            yield from _listed(REFUND, payment_intent=id_of(intent))
+        if charge.get("disputed"):
+            yield from _listed(DISPUTE, payment_intent=id_of(intent))
+
+
+def _answered(kind: str, object_id: str) -> Iterator[gateway.Answer]:
+    """Stripe's answer; none where it has no such object, which changes nothing."""
+    try:
+        yield gateway.retrieve(kind, object_id)
+    except gateway.GatewayError as error:
+        if not error.unknown:
+            raise
+        log.warning("Stripe knows no %s %s", kind, object_id)
+
+
+def _answers(kind: str, object_id: str) -> Iterator[Telling]:
+    return (_told(answer) for answer in _answered(kind, object_id))
+
+
+def _listed(kind: str, **filters: Any) -> Iterator[Telling]:
+    for page in gateway.list_of(kind, **filters):
+        for listed in page.object["data"]:
+            yield Telling(listed, page.at, by_retrieval=True)
+
+
+def check_for_page(payment_id: UUID) -> None:
+    """The customer waits: queue a question to Stripe, unless there was one just now or were many
+    already; commits."""
+    now = clock.now()
+    queued = db.session.execute(
+        update(Payment)
+        .where(
+            Payment.id == payment_id,
+            Payment.page_checks < PAGE_CHECKS,
+            or_(Payment.page_check_at.is_(None), Payment.page_check_at < now - PAGE_CHECK_EVERY),
+        )
+        .values(page_check_at=now, page_checks=Payment.page_checks + 1)
+        .returning(Payment.id)
+    ).one_or_none()
+    if queued:
+        arguments = {"payment_id": str(payment_id), "source": record.PAGE}
+        queue.defer(queue.Deferred(CHECK_TASK, arguments))
+    db.session.commit()
+
+
+# --- an object -------------------------------------------------------------------------------
+
+
+def look_up(kind: str, object_id: str, source: str, *, dry_run: bool = False) -> Found:
+    """Ask Stripe about one object, find whose it is, and record what it says; commits.
+
+    Raises GatewayError. What makes no sense is logged, and left as it is.
+    """
+    try:
+        found = _look_up(kind, object_id, source)
+        _end(dry_run)
+    except (Unreadable, UnknownPayment, IntegrityError) as error:
+        db.session.rollback()
+        log.error("%s %s is not recorded: %s", kind, object_id, error)
+        return UNMATCHED
+    return found
+
+
+def _look_up(kind: str, object_id: str, source: str) -> Found:
+    for answer in _answered(kind, object_id):
+        if kind in (REFUND, DISPUTE):
+            return _record_money(kind, answer, source)
+        mark = named_in(answer.object, kind)
+        if mark.payment_id is None or mark.attempt_id is None:
+            return FOREIGN
+        if kind == CHARGE:
+            return _record_charge(mark, answer, source)
+        told = _told(answer, mark.attempt_id)
+        return Found("recorded", mark.payment_id, record.record(mark.payment_id, [told], source))
+    return UNMATCHED
+
+
+def _record_charge(mark: Named, charge: gateway.Answer, source: str) -> Found:
+    """A charge tells of its PaymentIntent, its refunds, and its disputes."""
+    assert mark.payment_id
+    tellings = [
+        *(
+            _told(a, mark.attempt_id)
+            for a in _answered(INTENT, str(id_of(charge.object["payment_intent"])))
+        ),
+        *_listed(REFUND, charge=charge.object["id"]),
+        *(_listed(DISPUTE, charge=charge.object["id"]) if charge.object.get("disputed") else ()),
+    ]
+    return Found("recorded", mark.payment_id, record.record(mark.payment_id, tellings, source))
+
+
+def _record_money(kind: str, answer: gateway.Answer, source: str) -> Found:
+    """A refund or dispute is its PaymentIntent's payment's, which we may have to ask for too."""
+    named = named_in(answer.object, kind)
+    payment_id = payments.find(named)
+    db.session.rollback()
+    told = _told(answer)
+    if payment_id:
+        return Found("recorded", payment_id, record.record(payment_id, [told], source))
+    for intent in _answered(INTENT, named.intent_id) if named.intent_id else ():
+        mark = named_in(intent.object, INTENT)
+        if mark.payment_id is None:
+            return FOREIGN
+        tellings = [_told(intent, mark.attempt_id), told]
+        return Found("recorded", mark.payment_id, record.record(mark.payment_id, tellings, source))
+    return FOREIGN if not named.intent_id else UNMATCHED
+
+
+# --- what is unmatched -----------------------------------------------------------------------
+
+
+def match_events(limit: int = 100) -> None:
+    """Find out whose the unmatched events are whose time has come: by what is known now, else by
+    asking Stripe; commits. Raises GatewayError."""
+    now = clock.now()
+    due = db.session.scalars(
+        select(StripeEvent.id)
+        .where(
+            StripeEvent.outcome == "unmatched",
+            StripeEvent.next_try_at <= now,
+            StripeEvent.received_at > now - UNMATCHED_KEPT,
+        )
+        .order_by(StripeEvent.next_try_at)
+        .limit(limit)
+    ).all()
+    db.session.rollback()
+    for event_id in due:
+        _match(event_id)
+
+
+def _match(event_id: str) -> None:
+    event = db.session.get_one(StripeEvent, event_id, populate_existing=True)
+    payload, waits = event.payload, event.outcome == "unmatched"
+    news = event_types.read(payload) if payload and waits else None
+    db.session.rollback()
+    if news is None or news.carried is None or news.object_id is None:
+        return
+    # Whatever comes of it, the next try is later.
+    _settle_event(event_id, UNMATCHED)
+    if payments.find(news.named):
+        # Its PaymentIntent was being learned as the event came.
+        events.replay(event_id)
+        return
+    db.session.rollback()
+    found = look_up(news.carried, news.object_id, f"event {event_id}")
+    if found.outcome != "unmatched":
+        _settle_event(event_id, found)
+
+
+def _settle_event(event_id: str, found: Found) -> None:
+    event = db.session.get_one(StripeEvent, event_id, with_for_update=True, populate_existing=True)
+    if event.outcome == "unmatched":
+        event.outcome, event.payment_id = found.outcome, found.payment_id
+        if found.outcome == "foreign":
+            event.payload = None
+        event.tries += 1
+        pause = timedelta(minutes=2 ** min(event.tries, 12))
+        event.next_try_at = clock.now() + min(pause, LAST_LOOK_UP)
     db.session.commit()

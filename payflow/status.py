@@ -1,32 +1,99 @@
 """Facts → status: the one place where a payment's status is decided. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
-from payflow.facts import SessionFacts
+from payflow.facts.attempts import AttemptFacts
+from payflow.facts.disputes import GRAVITY, DisputeFacts
+from payflow.facts.refunds import COUNTING, RefundFacts
 
 # With nothing captured, the best attempt speaks for the payment: first in this row wins.
-PRECEDENCE = ("review", "processing", "open", "created", "failed", "expired")
+PRECEDENCE = ("review", "processing", "open", "created", "canceled", "failed", "expired")
 
 # The statuses from which a customer may go (back) to Stripe's page.
 PAYABLE = frozenset({"created", "open", "failed", "expired", "canceled"})
+# Something was captured.
+CAPTURED = frozenset({"paid", "partially_refunded", "refunded"})
+# Stripe will have more to say, with or without our asking.
+UNSETTLED = frozenset({"created", "open", "processing", "review"})
 
 
-def payment_status(sessions: Sequence[SessionFacts | None]) -> str:
-    """The status of a payment from its attempts' sessions; None is an attempt without one."""
-    statuses = {attempt_status(session) for session in sessions}
-    if "paid" in statuses:
-        return "paid"
-    return min(statuses, key=PRECEDENCE.index, default="created")
+@dataclass(frozen=True)
+class Standing:
+    """What a payment's facts come to. Amounts in minor units of its currency; `dispute` is the
+    gravest dispute's status, `last_decline` the code of the latest."""
+
+    status: str
+    captured: int = 0
+    refunded: int = 0
+    paid_at: datetime | None = None
+    dispute: str | None = None
+    last_decline: str | None = None
+
+    @property
+    def kept(self) -> int:
+        return self.captured - self.refunded
 
 
-def attempt_status(session: SessionFacts | None) -> str:
+def standing_of(
+    amount: int,
+    attempts: Collection[AttemptFacts],
+    refunds: Iterable[RefundFacts],
+    disputes: Iterable[DisputeFacts],
+) -> Standing:
+    """Where a payment of so much stands; `attempts` without a word from Stripe are UNKNOWN."""
+    refunded = sum(refund.amount for refund in refunds if refund.status in COUNTING)
+    paid = [attempt for attempt in attempts if attempt_status(attempt) == "paid"]
+    captured = sum(attempt.received or 0 for attempt in paid)
+    statuses = {attempt_status(attempt) for attempt in attempts}
+    declined = max(
+        (attempt for attempt in attempts if attempt.declined_at),
+        key=lambda attempt: (attempt.declined_at, attempt.decline),
+        default=None,
+    )
+    return Standing(
+        status=_captured_status(amount, captured, refunded)
+        if paid
+        else min(statuses, key=PRECEDENCE.index, default="created"),
+        captured=captured,
+        refunded=refunded,
+        paid_at=min((a.paid_at for a in attempts if a.paid_at), default=None),
+        dispute=min((d.status for d in disputes), key=GRAVITY.index, default=None),
+        last_decline=declined.decline if declined else None,
+    )
+
+
+def attempt_status(attempt: AttemptFacts) -> str:
     """What one attempt comes to."""
-    if session is None:
-        return "created"
-    if session.payment_status == "unpaid" and session.status != "complete":
-        return session.status
-    if session.disagreements:
+    if attempt.disagreements:
         return "review"
-    if session.payment_status == "paid":
+    if attempt.received is not None:
         return "paid"
-    return "failed" if session.delayed_failure else "processing"
+    if attempt.status == "complete":
+        return "failed" if attempt.delayed_failure else "processing"
+    return _without_money(attempt)
+
+
+def _without_money(attempt: AttemptFacts) -> str:
+    if attempt.status == "open":
+        return "open"
+    if attempt.canceled_at:
+        return "canceled"
+    if attempt.status == "expired" or attempt.abandoned_at:
+        return "expired"
+    return "created"
+
+
+def _captured_status(amount: int, captured: int, refunded: int) -> str:
+    """Of what was captured, how much is kept. More than the amount is paid as well: overpaid."""
+    if not refunded:
+        return "paid"
+    if captured - refunded <= 0:
+        return "refunded"
+    return "partially_refunded" if captured - refunded < amount else "paid"
+
+
+def is_overpaid(amount: int, standing: Standing) -> bool:
+    """More is kept than was asked for: two sessions of one payment were both paid."""
+    return standing.kept > amount

@@ -1,6 +1,6 @@
 """The timeline of a payment: what happened, when, and who said so. Append-only; never commits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -13,8 +13,9 @@ from payflow.models import TIMELINE
 NOTE = upsert(TIMELINE).on_conflict_do_nothing().returning(TIMELINE.c.id)
 
 
-def note(payment_id: UUID, happened: Mapping[str, str], source: str) -> None:
-    """Add entries (subject → what happened); one that is there is left as it was first said."""
+def note(payment_id: UUID, happened: Iterable[tuple[str, str]], source: str) -> None:
+    """Add entries (subject, what happened); one that is there is left as it was first said."""
     entry = {"payment_id": payment_id, "at": clock.now(), "source": source}
-    rows = [entry | {"subject": subject, "happened": what} for subject, what in happened.items()]
-    db.session.execute(NOTE, rows)
+    rows = [entry | {"subject": subject, "happened": what} for subject, what in happened]
+    if rows:
+        db.session.execute(NOTE, rows)

@@ -1,6 +1,7 @@
 """The page that shows a payment, for ever after its receipt, and the fragment of it that is polled.
 
-The fragment is one query on one row, outside of any transaction, and never asks Stripe.
+The fragment is one query on one row, outside of any transaction, and never asks Stripe; from the
+third poll on it may have a job ask.
 """
 
 from uuid import UUID
@@ -9,7 +10,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import bindparam, select
 
-from payflow import checkout
+from payflow import checkout, reconcile
 from payflow.db import AnyRow, db, without_transaction
 from payflow.models import PAYMENTS
 from payflow.payment_words import SHOWN
@@ -32,6 +33,8 @@ READ = select(
     PAYMENTS.c.livemode,
 ).where(PAYMENTS.c.id == bindparam("payment_id"))
 
+# Polls after which Stripe is asked, by a job.
+PATIENCE = 3
 # Polls after which the customer is told that it takes longer, and asked for less often.
 LATE = 15
 # Seconds between polls, before and after that.
@@ -60,6 +63,8 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
     payment = _find(payment_id)
     origin, polls = request.args.get("from", ""), request.args.get("polls", 0, type=int)
     state = _state(payment, origin, polls)
+    if state in ("waiting", "late") and polls >= PATIENCE:
+        reconcile.check_for_page(payment_id)
     return render_template(
         template,
         payment=payment,

@@ -1,83 +1,89 @@
-"""The truth tables: what an attempt comes to, and what its attempts make of a payment."""
+"""The truth tables: what an attempt comes to, and what its attempts, refunds and disputes make of
+a payment."""
 
+from datetime import UTC, datetime, timedelta
 from itertools import permutations, product
 
 import pytest
 
-from payflow.facts import PAYMENT_RANK, SESSION_RANK, SessionFacts
+from payflow.facts.attempts import SESSION_RANK, UNKNOWN, AttemptFacts
+from payflow.facts.disputes import DISPUTE_RANK, GRAVITY, DisputeFacts
+from payflow.facts.refunds import REFUND_RANK, RefundFacts
 from payflow.models import STATUSES
-from payflow.status import attempt_status, payment_status
+from payflow.status import (
+    CAPTURED,
+    PAYABLE,
+    PRECEDENCE,
+    UNSETTLED,
+    attempt_status,
+    is_overpaid,
+    standing_of,
+)
 
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NO, YES = False, True
 
-# session status, payment status, disagrees, the delayed method failed → what the attempt comes to
-ATTEMPTS = [
-    ("open", "unpaid", NO, NO, "open"),
-    ("open", "unpaid", NO, YES, "open"),
-    ("open", "unpaid", YES, NO, "open"),  # nothing has been taken that could be wrong
-    ("open", "unpaid", YES, YES, "open"),
-    ("open", "paid", NO, NO, "paid"),
-    ("open", "paid", NO, YES, "paid"),
-    ("open", "paid", YES, NO, "review"),
-    ("open", "paid", YES, YES, "review"),
-    ("expired", "unpaid", NO, NO, "expired"),
-    ("expired", "unpaid", NO, YES, "expired"),
-    ("expired", "unpaid", YES, NO, "expired"),
-    ("expired", "unpaid", YES, YES, "expired"),
-    ("expired", "paid", NO, NO, "paid"),
-    ("expired", "paid", NO, YES, "paid"),
-    ("expired", "paid", YES, NO, "review"),
-    ("expired", "paid", YES, YES, "review"),
-    ("complete", "unpaid", NO, NO, "processing"),
-    ("complete", "unpaid", NO, YES, "failed"),
-    ("complete", "unpaid", YES, NO, "review"),
-    ("complete", "unpaid", YES, YES, "review"),
-    ("complete", "paid", NO, NO, "paid"),
-    ("complete", "paid", NO, YES, "paid"),
-    ("complete", "paid", YES, NO, "review"),
-    ("complete", "paid", YES, YES, "review"),
-    # "No payment required" is itself a disagreement (facts.read_session), so that it never stands
-    # without one.
-    ("open", "no_payment_required", YES, NO, "review"),
-    ("open", "no_payment_required", YES, YES, "review"),
-    ("expired", "no_payment_required", YES, NO, "review"),
-    ("expired", "no_payment_required", YES, YES, "review"),
-    ("complete", "no_payment_required", YES, NO, "review"),
-    ("complete", "no_payment_required", YES, YES, "review"),
-]
+# session status (None: nobody has told of one), disagrees, money received, the delayed method
+# failed, given up by the operator, abandoned → what the attempt comes to
+ATTEMPTS = {
+    # What disagrees is never paid, nor anything else.
+    **dict.fromkeys(product((None, *SESSION_RANK), [YES], *[(NO, YES)] * 4), "review"),
+    # Money received is paid, whatever else was said.
+    **dict.fromkeys(product((None, *SESSION_RANK), [NO], [YES], *[(NO, YES)] * 3), "paid"),
+    # Nobody can pay twice on a complete session: only the bank's word is still to come.
+    **dict.fromkeys(product(["complete"], [NO], [NO], [NO], *[(NO, YES)] * 2), "processing"),
+    **dict.fromkeys(product(["complete"], [NO], [NO], [YES], *[(NO, YES)] * 2), "failed"),
+    # A page that is open can be paid, whoever has given it up.
+    **dict.fromkeys(product(["open"], [NO], [NO], *[(NO, YES)] * 3), "open"),
+    **dict.fromkeys(product(["expired"], [NO], [NO], (NO, YES), [NO], (NO, YES)), "expired"),
+    **dict.fromkeys(product(["expired"], [NO], [NO], (NO, YES), [YES], (NO, YES)), "canceled"),
+    **dict.fromkeys(product([None], [NO], [NO], (NO, YES), [NO], [NO]), "created"),
+    **dict.fromkeys(product([None], [NO], [NO], (NO, YES), [NO], [YES]), "expired"),
+    **dict.fromkeys(product([None], [NO], [NO], (NO, YES), [YES], (NO, YES)), "canceled"),
+}
 
 # One attempt's status against another's: the payment's.
 PAYMENTS = """
-            paid   review  processing open       created    failed     expired
-paid        paid   paid    paid       paid       paid       paid       paid
-review      paid   review  review     review     review     review     review
-processing  paid   review  processing processing processing processing processing
-open        paid   review  processing open       open       open       open
-created     paid   review  processing open       created    created    created
-failed      paid   review  processing open       created    failed     failed
-expired     paid   review  processing open       created    failed     expired
+            paid   review  processing open       created    canceled   failed     expired
+paid        paid   paid    paid       paid       paid       paid       paid       paid
+review      paid   review  review     review     review     review     review     review
+processing  paid   review  processing processing processing processing processing processing
+open        paid   review  processing open       open       open       open       open
+created     paid   review  processing open       created    created    created    created
+canceled    paid   review  processing open       created    canceled   canceled   canceled
+failed      paid   review  processing open       created    canceled   failed     failed
+expired     paid   review  processing open       created    canceled   failed     expired
 """
 
 
-def facts(status, payment_status, disagrees=False, delayed_failure=False):
-    return SessionFacts(
-        session_id="cs_test_1",
+def facts(status=None, disagrees=NO, received=NO, failed=NO, canceled=NO, abandoned=NO):
+    return AttemptFacts(
+        session_id="cs_test_1" if status else None,
         status=status,
-        payment_status=payment_status,
-        delayed_failure=delayed_failure,
-        disagreements=frozenset({"amount 1 eur instead of 1250 eur"} if disagrees else ()),
+        payment_status="unpaid" if status else None,
+        received=1250 if received else None,
+        paid_at=NOON if received else None,
+        delayed_failure=failed,
+        claims={"amount 1 eur instead of 1250 eur": NOON} if disagrees else {},
+        canceled_at=NOON if canceled else None,
+        abandoned_at=NOON if abandoned else None,
     )
 
 
-SESSIONS = {
-    "paid": facts("complete", "paid"),
-    "review": facts("complete", "paid", disagrees=True),
-    "processing": facts("complete", "unpaid"),
-    "open": facts("open", "unpaid"),
-    "created": None,
-    "failed": facts("complete", "unpaid", delayed_failure=True),
-    "expired": facts("expired", "unpaid"),
+EXAMPLES = {
+    "paid": facts("complete", received=YES),
+    "review": facts("open", disagrees=YES),
+    "processing": facts("complete"),
+    "open": facts("open"),
+    "created": UNKNOWN,
+    "canceled": facts("expired", canceled=YES),
+    "failed": facts("complete", failed=YES),
+    "expired": facts("expired"),
 }
+
+
+def status_of(attempts, refunds=(), disputes=(), amount=1250):
+    return standing_of(amount, attempts, refunds, disputes).status
 
 
 def cells():
@@ -89,47 +95,143 @@ def cells():
     ]
 
 
-@pytest.mark.parametrize(("status", "payment", "disagrees", "failed", "comes_to"), ATTEMPTS)
-def test_an_attempt_comes_to(status, payment, disagrees, failed, comes_to):
-    assert attempt_status(facts(status, payment, disagrees, failed)) == comes_to
+@pytest.mark.parametrize(("known", "comes_to"), ATTEMPTS.items())
+def test_an_attempt_comes_to(known, comes_to):
+    assert attempt_status(facts(*known)) == comes_to
 
 
 def test_the_table_of_attempts_is_complete():
-    possible = set(product(SESSION_RANK, PAYMENT_RANK, (NO, YES), (NO, YES)))
-    impossible = {one for one in possible if one[1] == "no_payment_required" and not one[2]}
-    assert {row[:4] for row in ATTEMPTS} == possible - impossible
-
-
-def test_an_attempt_without_a_session_is_created():
-    assert attempt_status(None) == "created"
+    assert set(ATTEMPTS) == set(product((None, *SESSION_RANK), *[(NO, YES)] * 5))
 
 
 @pytest.mark.parametrize(("one", "other", "status"), cells())
 def test_two_attempts_make_of_a_payment(one, other, status):
-    assert payment_status([SESSIONS[one], SESSIONS[other]]) == status
+    assert status_of([EXAMPLES[one], EXAMPLES[other]]) == status
 
 
 def test_the_table_of_payments_is_complete():
-    assert {row[:2] for row in cells()} == set(product(SESSIONS, SESSIONS))
-    assert {row[-1] for row in ATTEMPTS} | {"created"} == set(SESSIONS)
+    assert {row[:2] for row in cells()} == set(product(EXAMPLES, EXAMPLES))
+    assert set(ATTEMPTS.values()) == set(EXAMPLES)
 
 
-@pytest.mark.parametrize("status", SESSIONS)
+@pytest.mark.parametrize("status", EXAMPLES)
 def test_a_payment_with_one_attempt_is_what_the_attempt_comes_to(status):
-    assert payment_status([SESSIONS[status]]) == status
-    assert attempt_status(SESSIONS[status]) == status
+    assert status_of([EXAMPLES[status]]) == status
+    assert attempt_status(EXAMPLES[status]) == status
 
 
 def test_a_payment_without_attempts_is_created():
-    assert payment_status([]) == "created"
+    assert status_of([]) == "created"
 
 
-@pytest.mark.parametrize("three", [*permutations(SESSIONS, 3)], ids="+".join)
+@pytest.mark.parametrize("three", [*permutations(EXAMPLES, 3)], ids="+".join)
 def test_of_three_attempts_the_same_wins_in_any_order(three):
     winner = {(one, other): status for one, other, status in cells()}
     expected = winner[winner[three[0], three[1]], three[2]]
-    assert payment_status([SESSIONS[status] for status in three]) == expected
+    assert status_of([EXAMPLES[status] for status in three]) == expected
 
 
-def test_every_status_has_its_place_in_the_table_of_payments():
-    assert set(SESSIONS) <= set(STATUSES)
+def test_every_status_has_its_place_in_a_table():
+    assert set(EXAMPLES) | CAPTURED == set(STATUSES)
+    assert set(PRECEDENCE) | {"paid"} == set(EXAMPLES)
+    assert set(PRECEDENCE) >= PAYABLE
+    assert set(PRECEDENCE) >= UNSETTLED
+
+
+# --- refunds ---------------------------------------------------------------------------------
+
+
+def refund(amount, status, number=1):
+    return RefundFacts(f"re_{number}", amount, "eur", status, NOON)
+
+
+COUNTS = {"pending": YES, "requires_action": YES, "succeeded": YES, "canceled": NO, "failed": NO}
+
+
+def test_the_table_of_refunds_is_complete():
+    assert set(COUNTS) == set(REFUND_RANK)
+
+
+@pytest.mark.parametrize(("status", "counts"), COUNTS.items())
+@pytest.mark.parametrize(
+    ("amount", "comes_to"),
+    [(1, "partially_refunded"), (1249, "partially_refunded"), (1250, "refunded")],
+)
+def test_a_refund_makes_of_a_paid_payment(status, counts, amount, comes_to):
+    standing = standing_of(1250, [EXAMPLES["paid"]], [refund(amount, status)], [])
+    assert standing.status == (comes_to if counts else "paid")
+    assert (standing.captured, standing.refunded) == (1250, amount if counts else 0)
+
+
+def test_several_partial_refunds_add_up():
+    parts = [refund(500, "succeeded", 1), refund(750, "pending", 2), refund(900, "failed", 3)]
+    assert status_of([EXAMPLES["paid"]], parts[:1]) == "partially_refunded"
+    assert status_of([EXAMPLES["paid"]], parts) == "refunded"
+
+
+# captured by two sessions of a payment over 1250, refunded → status, overpaid
+OVERPAYMENTS = [
+    (2500, 0, "paid", YES),
+    (2500, 1, "paid", YES),
+    (2500, 1249, "paid", YES),
+    (2500, 1250, "paid", NO),
+    (2500, 1251, "partially_refunded", NO),
+    (2500, 2499, "partially_refunded", NO),
+    (2500, 2500, "refunded", NO),
+]
+
+
+@pytest.mark.parametrize(("captured", "refunded", "status", "overpaid"), OVERPAYMENTS)
+def test_a_payment_that_was_paid_twice(captured, refunded, status, overpaid):
+    twice = [EXAMPLES["paid"], EXAMPLES["paid"]]
+    refunds = [refund(refunded, "succeeded")] if refunded else []
+    standing = standing_of(1250, twice, refunds, [])
+    assert (standing.captured, standing.status) == (captured, status)
+    assert is_overpaid(1250, standing) is overpaid
+
+
+def test_less_than_the_amount_that_the_operator_accepted_is_paid_until_something_is_refunded():
+    accepted = AttemptFacts(received=900, paid_at=NOON)
+    assert status_of([accepted]) == "paid"
+    assert status_of([accepted], [refund(1, "succeeded")]) == "partially_refunded"
+    assert status_of([accepted], [refund(900, "succeeded")]) == "refunded"
+
+
+@pytest.mark.parametrize("status", [one for one in EXAMPLES if one != "paid"])
+def test_a_refund_of_what_was_not_captured_changes_no_status(status):
+    assert status_of([EXAMPLES[status]], [refund(1250, "succeeded")]) == status
+
+
+# --- disputes, declines, time ----------------------------------------------------------------
+
+
+def dispute(status, number=1):
+    return DisputeFacts(f"du_{number}", 1250, "eur", "fraudulent", status, NOON)
+
+
+@pytest.mark.parametrize("status", DISPUTE_RANK)
+def test_a_dispute_stands_beside_the_status(status):
+    standing = standing_of(1250, [EXAMPLES["paid"]], [], [dispute(status)])
+    assert (standing.status, standing.dispute) == ("paid", status)
+
+
+@pytest.mark.parametrize("pair", [*permutations(GRAVITY, 2)], ids="+".join)
+def test_of_two_disputes_the_gravest_is_shown(pair):
+    both = [dispute(status, number) for number, status in enumerate(pair)]
+    shown = standing_of(1250, [EXAMPLES["paid"]], [], both).dispute
+    assert shown == min(pair, key=GRAVITY.index)
+    assert set(GRAVITY) == set(DISPUTE_RANK)
+
+
+def test_the_latest_decline_of_all_attempts_is_shown():
+    early = AttemptFacts(declined_at=NOON, decline="insufficient_funds")
+    late = AttemptFacts(declined_at=NOON + timedelta(hours=1), decline="lost_card")
+    for attempts in permutations([early, late, UNKNOWN]):
+        assert standing_of(1250, attempts, [], []).last_decline == "lost_card"
+
+
+def test_the_time_of_paying_is_the_earliest_of_all_attempts():
+    early = AttemptFacts(received=1250, paid_at=NOON)
+    late = AttemptFacts(received=1250, paid_at=NOON + timedelta(hours=1))
+    for attempts in permutations([early, late, UNKNOWN]):
+        assert standing_of(1250, attempts, [], []).paid_at == NOON

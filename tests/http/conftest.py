@@ -109,9 +109,10 @@ def retold(event: dict[str, Any], kind: str | None = None, **changes: Any) -> di
 def at_stripe(world: World) -> Callable[..., dict[str, Any]]:
     """Ask the stand-in's API beside the application: a GET, or a POST such as "…/expire"."""
 
-    def ask(path: str, method: str = "GET") -> dict[str, Any]:
+    def ask(path: str, method: str = "GET", **data: Any) -> dict[str, Any]:
         headers = {"Authorization": "Bearer sk_test_payflow_tests"}
-        answer = requests.request(method, f"{world.url}/v1/{path}", headers=headers, timeout=5)
+        url = f"{world.url}/v1/{path}"
+        answer = requests.request(method, url, headers=headers, data=data, timeout=5)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found

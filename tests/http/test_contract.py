@@ -17,7 +17,7 @@ def test_all_that_payflow_asks_is_in_stripes_document(app, world, submit, rows):
     submit(description="Invoice 2026-118", reference="PO 7")
     [(session_id,)] = rows("SELECT session_id FROM attempts")
     db.session.remove()
-    gateway.retrieve_session(session_id)
+    gateway.retrieve("checkout.session", session_id)
     gateway.expire_session(session_id)
 
     asked = asked_by_stripe_python(world, session_id)

@@ -120,7 +120,7 @@ def test_what_is_to_be_done_again_and_again_is_registered(app, name):
 
 
 def test_the_task_that_delivers_letters_goes_by_the_name_it_is_queued_by(app):
-    assert jobs.deliver_email.name == "deliver_email" == jobs.emails.TASK
+    assert jobs.deliver_email.name == "deliver_email" == jobs.outbox.TASK
 
 
 # --- workers that die ------------------------------------------------------------------------

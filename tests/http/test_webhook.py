@@ -40,6 +40,7 @@ def test_the_event_is_told_on_the_timeline_with_its_id(completed, deliver, rows)
     query = "SELECT subject, happened FROM timeline_entries WHERE source = %s ORDER BY id"
     assert rows(query, f"event {event['id']}") == [
         (session_id, "session complete, paid"),
+        (event["data"]["object"]["payment_intent"], "€12.50 received"),
         ("payment", "paid"),
     ]
 
@@ -137,7 +138,7 @@ def test_a_poll_takes_one_statement(client, completed, deliver, rows, statements
 
 
 @pytest.mark.parametrize(
-    "kind", ["payment_intent.succeeded", "charge.succeeded", "customer.created", "no.such.type", ""]
+    "kind", ["payment_intent.created", "charge.succeeded", "customer.created", "no.such.type", ""]
 )
 def test_an_event_of_a_type_that_tells_nothing_is_noted_and_ignored(completed, deliver, rows, kind):
     event = retold(completed(), kind) | {"type": kind}
@@ -197,8 +198,22 @@ def test_an_event_whose_attempt_is_another_payments_changes_neither(completed, d
         "payflow_attempt_id": second["data"]["object"]["metadata"]["payflow_attempt_id"]
     }
     assert deliver(retold(first, metadata=metadata)).status_code == 200
-    assert rows("SELECT outcome FROM stripe_events") == [("unmatched",)]
+    assert rows("SELECT outcome, payment_id FROM stripe_events") == [("unmatched", None)]
     assert rows("SELECT status FROM payments") == [("open",), ("open",)]
+
+
+def test_an_event_whose_object_is_not_of_its_type_is_kept_and_its_object_asked_for(
+    completed, deliver, rows, work
+):
+    """Recorded deliveries exist whose type and object disagree: never trust the type alone."""
+    event = retold(completed(), "payment_intent.succeeded")
+    assert deliver(event).status_code == 200
+    assert rows("SELECT outcome, error FROM stripe_events") == [
+        ("unreadable", "payment_intent.succeeded with 'checkout.session'")
+    ]
+    assert rows("SELECT status FROM payments") == [("open",)]
+    work()
+    assert rows("SELECT status FROM payments") == [("paid",)]
 
 
 def test_an_event_that_does_not_say_its_mode_is_taken_as_ours(completed, deliver, rows):

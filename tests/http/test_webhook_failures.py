@@ -16,8 +16,8 @@ LETTERS = "SELECT kind FROM emails ORDER BY kind"
 
 
 @pytest.fixture
-def fault(app, postgres):
-    """Let the database refuse what attempts are told, until mended."""
+def refuse(app, postgres):
+    """Let the database refuse what attempts are told (those of a session, or all), until mended."""
 
     def administer(statements):
         with psycopg.connect(postgres.url("payflow"), autocommit=True) as connection:
@@ -26,13 +26,24 @@ def fault(app, postgres):
     def mend():
         administer("DROP FUNCTION IF EXISTS refuse() CASCADE")
 
-    administer(
-        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
-        AS $$ BEGIN RAISE 'the disk is full'; END $$;
-        CREATE TRIGGER refuse BEFORE UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION refuse()"""
-    )
-    yield mend
+    def begin(session_id=None):
+        whose = f"WHEN (NEW.session_id = '{session_id}')" if session_id else ""
+        administer(
+            f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE 'the disk is full'; END $$;
+            CREATE TRIGGER refuse BEFORE UPDATE ON attempts FOR EACH ROW {whose}
+            EXECUTE FUNCTION refuse()"""
+        )
+        return mend
+
+    yield begin
     mend()
+
+
+@pytest.fixture
+def fault(refuse):
+    """A database that refuses all; answers how to mend it."""
+    return refuse()
 
 
 @pytest.fixture
@@ -130,12 +141,12 @@ def test_the_periodic_job_handles_what_was_kept(broken, deliver, rows, mailbox, 
 
 
 def test_one_event_that_fails_keeps_no_other_from_being_handled(
-    completed, deliver, rows, pass_time
+    completed, deliver, rows, pass_time, refuse
 ):
-    bad = retold(completed(), amount_total=None)
-    good = completed()
+    bad, good = completed(), completed()
+    refuse()()
+    refuse(bad["data"]["object"]["id"])
     assert deliver(bad).status_code == 500
-    pass_time(timedelta(seconds=1))
     rows(
         """INSERT INTO stripe_events (id, type, payload, received_at, error, tries, next_try_at)
         SELECT %s, type, %s::json, received_at, error, 1, next_try_at + interval '1 s'
@@ -149,38 +160,91 @@ def test_one_event_that_fails_keeps_no_other_from_being_handled(
     assert rows("SELECT status FROM payments ORDER BY created_at") == [("open",), ("paid",)]
 
 
+# --- what can't be read ----------------------------------------------------------------------
+
+KEPT_UNREAD = "SELECT outcome, error, payload IS NULL FROM stripe_events"
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"amount_total": None}, "Unreadable: Checkout Session with amount_total None 'eur'"),
-        ({"status": "closed"}, "Unreadable: Checkout Session with status 'closed'"),
-        ({"id": None}, "Unreadable: Checkout Session with id None"),
+        ({"amount_total": None}, "checkout.session with amount_total None"),
+        ({"status": "closed"}, "checkout.session with status 'closed'"),
+        ({"payment_status": None}, "checkout.session with payment_status None"),
+        ({"id": None}, "checkout.session with id None"),
+        ({"object": None}, None),
     ],
 )
-def test_a_session_that_cannot_be_read_is_kept_with_what_it_lacks(
+def test_a_session_that_cannot_be_read_is_kept_marked_and_answered(
     completed, deliver, rows, changes, error
 ):
     event = retold(completed(), **changes)
-    assert deliver(event).status_code == 500
-    assert rows("SELECT error, handled_at FROM stripe_events") == [(error, None)]
-    assert rows("SELECT status FROM payments") == [("open",)]
+    assert deliver(event).status_code == 200
+    if error:
+        assert rows(KEPT_UNREAD) == [("unreadable", error, False)]
+        assert rows("SELECT status FROM payments") == [("open",)]
+    else:
+        assert rows("SELECT status FROM payments") == [("paid",)]
 
 
-def test_an_event_without_its_time_is_kept(completed, deliver, rows):
+@pytest.mark.parametrize("version", ["2019-05-16", "2022-11-15", "2026-05-27.dahlia"])
+def test_an_event_of_any_version_is_paid_once_stripe_was_asked(
+    completed, deliver, world, rows, work, version
+):
+    """That of 2019-05-16 lacks status and payment_status: they are retrieved by a job."""
+    world.set(api_version=version)
+    event = completed()
+    assert ("payment_status" in event["data"]["object"]) is (version > "2020")
+    assert deliver(event).status_code == 200
+    work()
+    assert rows("SELECT status, captured FROM payments") == [("paid", 1250)]
+    assert rows("SELECT count(*) FROM emails WHERE kind = 'receipt'") == [(1,)]
+
+
+def test_what_cannot_be_read_comes_again_and_changes_nothing(completed, deliver, rows):
+    event = retold(completed(), amount_total=None)
+    deliver(event)
+    before = rows("SELECT * FROM stripe_events"), rows("SELECT count(*) FROM procrastinate_jobs")
+    assert deliver(event).status_code == 200
+    after = rows("SELECT * FROM stripe_events"), rows("SELECT count(*) FROM procrastinate_jobs")
+    assert after == before
+
+
+def test_an_event_without_its_time_is_asked_about(completed, deliver, rows, work):
     event = completed()
     del event["created"]
-    assert deliver(event).status_code == 500
-    assert rows("SELECT handled_at FROM stripe_events") == [(None,)]
+    assert deliver(event).status_code == 200
+    assert rows(KEPT_UNREAD) == [("unreadable", "event with created None", False)]
+    work()
+    assert rows("SELECT status FROM payments") == [("paid",)]
+
+
+def test_an_event_that_gives_one_attempts_session_to_another_changes_nothing(
+    completed, deliver, rows
+):
+    first, second = completed(), completed()
+    deliver(first)
+    rows(
+        """UPDATE attempts SET session_id = NULL, session_url = NULL, session_status = NULL,
+        session_payment_status = NULL WHERE session_id = %s RETURNING 1""",
+        second["data"]["object"]["id"],
+    )
+    taken = retold(second, id=first["data"]["object"]["id"])
+    assert deliver(taken).status_code == 200
+    assert rows("SELECT outcome FROM stripe_events WHERE id = %s", taken["id"]) == [("unreadable",)]
+    assert rows("SELECT status FROM payments ORDER BY created_at") == [("paid",), ("open",)]
 
 
 def test_a_test_event_kept_before_the_key_became_a_live_one_stops_no_other(
-    completed, deliver, rows, pass_time, installed
+    completed, deliver, rows, pass_time, installed, refuse
 ):
     """Whoever goes live has the test mode's events behind; they must not block the live ones."""
-    of_the_test_mode, good = retold(completed(), amount_total=None), completed()
-    live_one = retold(good, amount_total=None)
+    of_the_test_mode, good = completed(), completed()
+    live_one = retold(good)
+    mend = refuse()
     deliver(of_the_test_mode)
     deliver(live_one)
+    mend()
     mended = json.dumps(good | {"id": live_one["id"], "livemode": True})
     rows("UPDATE stripe_events SET payload = %s WHERE id = %s RETURNING 1", mended, live_one["id"])
     live = installed(
@@ -197,10 +261,11 @@ def test_a_test_event_kept_before_the_key_became_a_live_one_stops_no_other(
 
 
 def test_an_event_with_a_number_that_python_cannot_hold_is_kept_as_it_came(
-    completed, client, rows, pass_time
+    completed, client, rows, pass_time, refuse
 ):
     """What Postgres has taken once it takes again: written anew it would be Infinity."""
-    body = json.dumps(retold(completed(), amount_total=None)).replace("null", "1e999", 1)
+    body = json.dumps(retold(completed(), customer=None)).replace("null", "1e999", 1)
+    refuse()
     assert client.post("/webhooks/stripe", data=body, headers=sign(body)).status_code == 500
     pass_time(timedelta(minutes=1))
     assert events.handle_again() == 0

@@ -1,0 +1,75 @@
+"""How commands answer: columns, lines, and refusals with a sentence."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any
+
+import click
+from sqlalchemy.orm import DeclarativeBase
+
+from payflow.by_hand import NotPossible
+from payflow.emails import NotResendable
+from payflow.events import NotReplayable
+from payflow.gateway import GatewayError
+from payflow.money import AmountError
+from payflow.record import Change, UnknownPayment
+from payflow.refunds import NotRefundable, Refused
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what can't be done into a sentence on the error output, and status 1."""
+    try:
+        yield
+    except (NotPossible, NotRefundable, NotResendable, NotReplayable, UnknownPayment) as error:
+        raise click.ClickException(str(error)) from error
+    except AmountError as error:
+        raise click.ClickException(f"{error}.") from error
+    except Refused as error:
+        raise click.ClickException(f"Stripe refused: {error} Nothing was done.") from error
+    except GatewayError as error:
+        raise click.ClickException(
+            f"Stripe could not be asked, or did not answer: {error} What was asked for is kept, "
+            "and settled by the next sweep (`flask reconcile`)."
+        ) from error
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Columns as wide as what stands in them; the last may be any length."""
+    lines = [list(header), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def details(thing: DeclarativeBase, names: Sequence[str]) -> None:
+    """An object's columns that hold something, a line each."""
+    for name in names:
+        value = getattr(thing, name)
+        if value not in (None, "", [], {}, False):
+            click.echo(f"  {name:<22} {_cell(value)}")
+
+
+def tell(change: Change | None, otherwise: str) -> None:
+    """What a command has changed of a payment."""
+    if change is None:
+        click.echo(otherwise)
+        return
+    click.echo(one_line(change))
+
+
+def one_line(change: Change) -> str:
+    before, after = change.before.status, change.after.status
+    arrow = f"{before} → {after}" if before != after else before
+    return f"{change.receipt_number}  {arrow}  {'; '.join(change.happened)}".rstrip()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, (list, tuple)):
+        return "; ".join(map(str, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,31 @@
+"""`flask reconcile`: one sweep, now."""
+
+import click
+from flask.cli import with_appcontext
+
+from payflow import sweep
+from payflow.cli.output import one_line
+
+# Exit statuses.
+DIFFERENCES, COULD_NOT_ASK = 1, 2
+
+
+@click.command("reconcile")
+@click.option("--dry-run", is_flag=True, help="Print every difference, store nothing; exits 0, "
+              "1 (differences) or 2 (Stripe could not be asked).")  # fmt: skip
+@click.pass_context
+@with_appcontext
+def reconcile(context: click.Context, dry_run: bool) -> None:
+    """Ask Stripe about all that is not settled, and record what it says."""
+    report = sweep.run(by_hand=True, dry_run=dry_run)
+    for change in report.changes:
+        click.echo(one_line(change))
+    click.echo(
+        f"{len(report.changes)} {'would change' if dry_run else 'changed'}, "
+        f"{report.missed_events} events had not come, Stripe asked {report.asked} times; "
+        f"payments ever found by a sweep and by no webhook: {sweep.found_by_sweep()}"
+    )
+    if report.stopped:
+        click.echo(f"Stopped before the end. {report.stopped}", err=True)
+        context.exit(COULD_NOT_ASK)
+    context.exit(DIFFERENCES if dry_run and report.changes else 0)

@@ -1,0 +1,298 @@
+"""The sweep: asks Stripe what no webhook told, so that the state is right even if none arrives.
+
+Three ways: payments that are not settled, with pauses that grow with their age; Stripe's list of
+events, each hit a pointer to an object; and, where that list no longer reaches back far enough, a
+walk over the payments of half a year. Within a daily budget, and no transaction open while Stripe
+is asked. Commits.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from payflow import clock, event_types, events, gateway, outbox, reconcile
+from payflow.config import current_settings
+from payflow.db import db
+from payflow.event_types import News
+from payflow.facts.objects import Unreadable, moment
+from payflow.letters import OWNER, Owed
+from payflow.models import SWEEP, Payment, StripeEvent, SweepState
+from payflow.reconcile import Found
+from payflow.record import SWEEP as SOURCE
+from payflow.record import Change
+
+log = logging.getLogger(__name__)
+
+FIRST_ID = UUID(int=0)
+# Payments in memory at once.
+PAGE = 50
+# A payment is asked about again after half of its age.
+SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(minutes=2), timedelta(days=1)
+EVENTS_EVERY, EVENTS_EVERY_WHILE_DELIVERED = timedelta(minutes=10), timedelta(hours=1)
+# An event that young is on its way by webhook; the next reading begins so much earlier.
+GRACE, OVERLAP = timedelta(minutes=5), timedelta(minutes=10)
+# How far back Stripe lists events, and how far payflow trusts that.
+LISTED, TRUSTED = timedelta(days=30), timedelta(days=25)
+# Refunds and disputes come as late as that.
+WALK = timedelta(days=180)
+# Stripe allows about 500 reads per payment over 30 days, and 10,000 at least.
+READS_A_DAY, READS_PER_PAYMENT = 300, 10
+
+
+class OutOfBudget(Exception):
+    """Stripe was asked as often as it may be today."""
+
+
+@dataclass
+class Report:
+    """What a sweep has changed (or would), and why it stopped early, if it did."""
+
+    changes: list[Change] = field(default_factory=list)
+    asked: int = 0
+    missed_events: int = 0
+    stopped: str = ""
+
+
+def run(*, by_hand: bool = False, dry_run: bool = False) -> Report:
+    """One sweep. `by_hand`: ask about everything now, whenever its time would have come. `dry_run`:
+    ask, store nothing, and report what would change."""
+    report = Report()
+    state = _state()
+    if not by_hand and state.paused_until and clock.now() < state.paused_until:
+        report.stopped = f"Stripe asked for a pause until {state.paused_until:%H:%M:%S}"
+        return report
+    with gateway.metered(lambda: _spend(report)):
+        try:
+            _check_payments(report, by_hand, dry_run)
+            _read_events(report, state, by_hand, dry_run)
+            _walk(report, dry_run)
+        except OutOfBudget as error:
+            report.stopped = str(error)
+        except gateway.GatewayError as error:
+            report.stopped = f"Stripe: {error}"
+            _pause(error.retry_after)
+    if not dry_run:
+        _tell(report, by_hand)
+    if report.stopped:
+        log.warning("sweep stopped early: %s", report.stopped)
+    return report
+
+
+def found_by_sweep() -> int:
+    """How many payments were brought to where they stand by a sweep, and by no webhook."""
+    found = Payment.found_by_sweep_at.is_not(None)
+    return db.session.scalar(select(func.count()).select_from(Payment).where(found)) or 0
+
+
+# --- payments that are not settled -----------------------------------------------------------
+
+
+def _check_payments(report: Report, by_hand: bool, dry_run: bool) -> None:
+    for payment_id in _unsettled(by_hand):
+        if dry_run or _postpone(payment_id):
+            _check(report, payment_id, dry_run=dry_run)
+
+
+def _unsettled(by_hand: bool) -> Iterator[UUID]:
+    """The payments that Stripe has more to say about: those whose time has come, or all."""
+    due = Payment.next_check_at.is_not(None) if by_hand else Payment.next_check_at <= clock.now()
+    yield from _in_pages(
+        lambda last: (
+            select(Payment.id)
+            .where(due, Payment.livemode == current_settings().livemode)
+            .where(Payment.id > (last or FIRST_ID))
+            .order_by(Payment.id)
+        )
+    )
+
+
+def _in_pages(query: Callable[[UUID | None], Any]) -> Iterator[UUID]:
+    last = None
+    while True:
+        page = db.session.scalars(query(last).limit(PAGE)).all()
+        db.session.commit()
+        yield from page
+        if len(page) < PAGE:
+            return
+        last = page[-1]
+
+
+def _postpone(payment_id: UUID) -> bool:
+    """Set the time of the next question; false where another sweep has just done so. Commits."""
+    payment = db.session.get_one(Payment, payment_id, populate_existing=True)
+    pause = min(max((clock.now() - payment.created_at) / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
+    taken = db.session.execute(
+        update(Payment)
+        .where(Payment.id == payment_id, Payment.next_check_at == payment.next_check_at)
+        .values(next_check_at=clock.now() + pause)
+        .returning(Payment.id)
+    ).one_or_none()
+    db.session.commit()
+    return taken is not None
+
+
+def _check(
+    report: Report, payment_id: UUID, *, thorough: bool = False, dry_run: bool = False
+) -> None:
+    """Ask about one payment. A refusal of this one stops no other; where Stripe can't be asked at
+    all, GatewayError goes on up."""
+    try:
+        change = reconcile.check_payment(payment_id, SOURCE, thorough=thorough, dry_run=dry_run)
+    except Unreadable as error:
+        db.session.rollback()
+        log.error("payment %s: Stripe's answer can't be read: %s", payment_id, error)
+    except gateway.GatewayError as error:
+        if not error.about_object:
+            raise
+        log.error("payment %s: %s", payment_id, error)
+    else:
+        if change:
+            report.changes.append(change)
+
+
+# --- Stripe's list of events -----------------------------------------------------------------
+
+
+def _read_events(report: Report, state: SweepState, by_hand: bool, dry_run: bool) -> None:
+    now = clock.now()
+    if not by_hand and not _events_are_due(state, now):
+        return
+    since = max(state.events_read_to or now - LISTED, now - LISTED)
+    for page in gateway.list_events(since - OVERLAP):
+        _look_into(report, _news_in(page, GRACE if not by_hand else timedelta()), dry_run)
+    if not dry_run:
+        gap = state.events_read_to is None or now - state.events_read_to > TRUSTED
+        walk = {"walked_to": now - WALK} if gap else {}
+        _note(events_read_to=now, events_missed=report.missed_events, **walk)
+
+
+def _events_are_due(state: SweepState, now: datetime) -> bool:
+    if state.events_read_to is None:
+        return True
+    delivered = db.session.scalar(
+        select(
+            select(StripeEvent.id)
+            .where(StripeEvent.received_at > state.events_read_to, StripeEvent.tries > 0)
+            .exists()
+        )
+    )
+    db.session.commit()
+    calm = delivered and state.events_missed == 0
+    return now - state.events_read_to >= (EVENTS_EVERY_WHILE_DELIVERED if calm else EVENTS_EVERY)
+
+
+def _news_in(page: gateway.Answer, grace: timedelta) -> Sequence[News]:
+    """The events on a page that may tell something of ours, and that no delivery has brought."""
+    read = (event_types.read(event) for event in page.object["data"])
+    news = {one.event["id"]: one for one in read if one and not one.is_foreign}
+    here = db.session.scalars(
+        select(StripeEvent.id).where(StripeEvent.id.in_(news), StripeEvent.handled_at.is_not(None))
+    ).all()
+    db.session.commit()
+    return [
+        one
+        for event_id, one in news.items()
+        if event_id not in here and _is_older(one.event, page.at - grace)
+    ]
+
+
+def _is_older(event: Mapping[str, Any], than: datetime) -> bool:
+    try:
+        return moment(event, "created") <= than
+    except Unreadable:
+        return True
+
+
+def _look_into(report: Report, news: Sequence[News], dry_run: bool) -> None:
+    """Ask for each object once, however many events point to it."""
+    found: dict[tuple[str | None, str | None], Found] = {}
+    for one in news:
+        key = (one.carried, one.object_id)
+        if one.carried is None or one.object_id is None:
+            continue
+        if key not in found:
+            found[key] = reconcile.look_up(*key, SOURCE, dry_run=dry_run)  # type: ignore[arg-type]
+            if change := found[key].change:
+                report.changes.append(change)
+        if found[key].outcome == "recorded":
+            report.missed_events += 1
+        if not dry_run and found[key].outcome != "unmatched":
+            events.note_found(one.event, found[key].outcome, found[key].payment_id)
+            db.session.commit()
+
+
+# --- the walk --------------------------------------------------------------------------------
+
+
+def _walk(report: Report, dry_run: bool) -> None:
+    """All payments since `walked_to`, in order of their time: what the list no longer tells."""
+    while (walked_to := _state().walked_to) is not None and not dry_run:
+        page = db.session.execute(
+            select(Payment.id, Payment.created_at)
+            .where(
+                Payment.created_at > walked_to,
+                Payment.livemode == current_settings().livemode,
+            )
+            .order_by(Payment.created_at, Payment.id)
+            .limit(PAGE)
+        ).all()
+        db.session.commit()
+        for payment in page:
+            _check(report, payment.id, thorough=True)
+            _note(walked_to=payment.created_at)
+        if len(page) < PAGE:
+            _note(walked_to=None)
+
+
+# --- what it remembers -----------------------------------------------------------------------
+
+
+def _state() -> SweepState:
+    db.session.execute(upsert(SWEEP).values(id=1).on_conflict_do_nothing())
+    state = db.session.get_one(SweepState, 1, populate_existing=True)
+    db.session.commit()
+    return state
+
+
+def _note(**values: Any) -> None:
+    db.session.execute(update(SweepState).values(**values))
+    db.session.commit()
+
+
+def _pause(seconds: float | None) -> None:
+    if seconds:
+        _note(paused_until=clock.now() + timedelta(seconds=seconds))
+
+
+def _spend(report: Report) -> None:
+    """Count a question to Stripe against today's budget; commits. Raises OutOfBudget."""
+    now = clock.now()
+    recent = select(func.count()).where(Payment.created_at > now - LISTED).scalar_subquery()
+    limit = func.greatest(READS_A_DAY, READS_PER_PAYMENT * recent)
+    another_day = SweepState.reads_on.is_distinct_from(now.date())
+    spent = db.session.execute(
+        update(SweepState)
+        .where(or_(another_day, SweepState.reads < limit))
+        .values(reads=case((another_day, 1), else_=SweepState.reads + 1), reads_on=now.date())
+        .returning(SweepState.reads)
+    ).one_or_none()
+    db.session.commit()
+    if spent is None:
+        raise OutOfBudget("Stripe was asked as often as it may be today; the rest waits.")
+    report.asked += 1
+
+
+def _tell(report: Report, by_hand: bool) -> None:
+    """What webhooks should have brought and a sweep had to find, the operator is told, once a
+    day."""
+    if by_hand or not report.missed_events:
+        return
+    about = f"missed, {clock.now():%Y-%m-%d}"
+    outbox.queue_letters(None, [Owed("owner_webhooks", OWNER, about)])
+    db.session.commit()

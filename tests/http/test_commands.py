@@ -1,0 +1,239 @@
+"""What the operator does by hand, and how it is answered."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from tests.http.conftest import retold
+
+PAID = "SELECT status, captured, refunded FROM payments"
+
+
+@pytest.fixture
+def flask(app):
+    """Run a command; answers its result, with output and exit status."""
+
+    def run(*words, ends=0):
+        result = app.test_cli_runner().invoke(args=list(words))
+        assert result.exit_code == ends, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def receipt(rows):
+    def read():
+        ((found,),) = rows("SELECT receipt_number FROM payments")
+        return found
+
+    return read
+
+
+@pytest.fixture
+def paid(completed, deliver):
+    event = completed()
+    assert deliver(event).status_code == 200
+    return event
+
+
+# --- looking ---------------------------------------------------------------------------------
+
+
+def test_payments_are_listed_newest_first_and_by_status(flask, submit, paid, rows):
+    submit(amount="7.00")
+    lines = flask("payments", "list").output.splitlines()
+    assert lines[0].split()[:2] == ["RECEIPT", "CREATED"]
+    assert ["€7.00" in lines[1], "€12.50" in lines[2]] == [True, True]
+    assert "€7.00" not in flask("payments", "list", "--status", "paid").output
+
+
+def test_a_payment_is_shown_with_all_that_is_known(flask, paid, receipt):
+    shown = flask("payments", "show", receipt().lower()).output
+    for words in (
+        f"{receipt()}  paid  €12.50",
+        paid["data"]["object"]["id"],
+        paid["data"]["object"]["payment_intent"],
+        "session complete, paid",
+        f"event {paid['id']}",
+        "owner_paid",
+        "customer@example.com",
+    ):
+        assert words in shown
+
+
+def test_an_unknown_receipt_is_told_in_a_sentence(flask):
+    refused = flask("payments", "show", "NONE-SUCH", ends=1)
+    assert refused.output == "Error: There is no payment NONE-SUCH.\n"
+
+
+# --- asking and deciding ---------------------------------------------------------------------
+
+
+def test_sync_asks_stripe_and_says_what_changed(flask, completed, receipt, rows):
+    completed()
+    assert "open → paid" in flask("payments", "sync", receipt()).output
+    assert rows(PAID) == [("paid", 1250, 0)]
+    assert "known already" in flask("payments", "sync", receipt()).output
+
+
+def test_cancel_closes_the_page_at_stripe(flask, submit, receipt, rows, at_stripe, client):
+    submit()
+    assert "→ canceled" in flask("payments", "cancel", receipt()).output
+    ((session_id,),) = rows("SELECT session_id FROM attempts")
+    assert at_stripe(f"checkout/sessions/{session_id}")["status"] == "expired"
+    assert "already" in flask("payments", "cancel", receipt()).output
+
+
+def test_what_was_just_paid_is_found_paid_instead_of_canceled(flask, completed, receipt, rows):
+    completed()
+    refused = flask("payments", "cancel", receipt(), ends=1)
+    assert "Only a payment that nobody has paid" in refused.output
+    assert rows(PAID) == [("paid", 1250, 0)]
+
+
+def test_a_customer_may_pay_a_canceled_payment_after_all(
+    flask, submit, receipt, rows, client, world, deliver
+):
+    submit()
+    flask("payments", "cancel", receipt())
+    ((payment_id,),) = rows("SELECT id FROM payments")
+    page = client.get(f"/payments/{payment_id}").text
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
+    again = client.post(f"/payments/{payment_id}/retry", data={"csrf_token": token})
+    assert world.pay(again.location).status_code == 303
+    deliver(world.events("checkout.session.completed")[0])
+    assert rows(PAID) == [("paid", 1250, 0)]
+
+
+def test_accept_refuses_where_asking_stripe_settles_it(flask, completed, deliver, receipt, rows):
+    deliver(retold(completed(), amount_total=1))
+    assert rows(PAID) == [("review", 0, 0)]
+    assert "review → paid" in flask("payments", "accept", receipt()).output
+    assert "nothing" in flask("payments", "accept", receipt(), ends=1).output.lower()
+
+
+def test_accept_believes_what_stripe_itself_says(flask, submit, world, receipt, rows):
+    """As if the amount asked for had been another: Stripe has 12.50, we believe to have asked 9."""
+    world.pay(submit().location)
+    rows("UPDATE payments SET amount = 900 RETURNING 1")
+    assert "open → review" in flask("payments", "sync", receipt()).output
+    assert "review → paid" in flask("payments", "accept", receipt()).output
+    assert rows(PAID) == [("paid", 1250, 0)]
+    assert rows("SELECT accepted FROM attempts") == [
+        (["amount 1250 eur instead of 900 eur", "received 1250 eur instead of 900 eur"],)
+    ]
+    assert rows("SELECT 1 FROM timeline_entries WHERE happened ~ 'operator has accepted'")
+    assert "known already" in flask("payments", "sync", receipt()).output
+    assert rows("SELECT count(*) FROM emails WHERE kind = 'receipt'") == [(1,)]
+
+
+# --- refunds ---------------------------------------------------------------------------------
+
+
+def test_a_refund_in_parts_and_then_the_rest(flask, paid, receipt, rows):
+    assert "€5.00 succeeded" in flask("refund", receipt(), "--amount", "5.00").output
+    assert rows(PAID) == [("partially_refunded", 1250, 500)]
+    assert "€7.50 succeeded" in flask("refund", receipt()).output
+    assert rows(PAID) == [("refunded", 1250, 1250)]
+    assert "Nothing is left" in flask("refund", receipt(), ends=1).output
+
+
+def test_no_more_than_is_left_is_refunded(flask, paid, receipt, world, rows):
+    refused = flask("refund", receipt(), "--amount", "12.51", ends=1)
+    assert "At most €12.50 is left" in refused.output
+    assert world.api_calls("/v1/refunds") == []
+    assert rows("SELECT count(*) FROM refunds") == [(0,)]
+
+
+@pytest.mark.parametrize("amount", ["1,50", "-1", "x", "1e2", "0", "1.005", "1.2.3"])
+def test_an_amount_that_is_none_is_refused(flask, paid, receipt, amount, rows):
+    flask("refund", receipt(), f"--amount={amount}", ends=1)
+    assert rows("SELECT count(*) FROM refunds") == [(0,)]
+
+
+def test_a_payment_that_is_not_paid_cannot_be_refunded(flask, submit, receipt):
+    submit()
+    assert "Nothing is left" in flask("refund", receipt(), ends=1).output
+
+
+def test_a_refund_whose_answer_never_came_is_one_refund(
+    flask, paid, receipt, world, rows, at_stripe
+):
+    world.set(api_faults=[{"on": "POST /v1/refunds", "fault": "reset_after", "times": 3}])
+    refused = flask("refund", receipt(), ends=1)
+    assert "settled by the next sweep" in refused.output
+    assert rows("SELECT refund_id, refusal FROM refunds") == [(None, None)]
+    assert "Nothing is left" in flask("refund", receipt(), ends=1).output
+    flask("reconcile")
+    assert rows(PAID) == [("refunded", 1250, 1250)]
+    assert len(at_stripe("refunds?limit=9")["data"]) == 1
+
+
+@pytest.mark.parametrize(("fault", "made"), [("reset_after", 1), ("reset_before", 0)])
+def test_after_a_day_a_refund_without_an_answer_is_looked_for(
+    flask, paid, receipt, world, rows, pass_time, fault, made
+):
+    world.set(api_faults=[{"on": "POST /v1/refunds", "fault": fault, "times": 3}])
+    flask("refund", receipt(), ends=1)
+    pass_time(timedelta(hours=23, minutes=1))
+    flask("reconcile")
+    assert rows(PAID) == [("refunded", 1250, 1250) if made else ("paid", 1250, 0)]
+    assert rows("SELECT refusal IS NULL FROM refunds") == [(bool(made),)]
+    assert len(world.api_calls("/v1/refunds")) >= 3
+
+
+def test_what_stripe_refuses_counts_no_more(flask, paid, receipt, world, rows, at_stripe):
+    """Somebody refunded it in Stripe's Dashboard, and we have not been told yet."""
+    charge = at_stripe("charges")["data"][0]["id"]
+    at_stripe("refunds", "POST", charge=charge)
+    refused = flask("refund", receipt(), ends=1)
+    assert "Stripe refused" in refused.output
+    assert rows("SELECT refusal IS NULL FROM refunds") == [(False,)]
+    flask("payments", "sync", receipt())
+    assert rows(PAID) == [("refunded", 1250, 1250)]
+
+
+# --- events and letters ----------------------------------------------------------------------
+
+
+def test_replay_handles_an_event_again_for_real(flask, paid, rows):
+    rows("UPDATE payments SET status = 'open', captured = 0, paid_at = NULL RETURNING 1")
+    rows(
+        """UPDATE attempts SET session_status = 'open', session_payment_status = 'unpaid',
+        received = NULL, paid_at = NULL, payment_intent_id = NULL RETURNING 1"""
+    )
+    assert f"{paid['id']}  recorded" in flask("events", "replay", paid["id"]).output
+    assert rows(PAID) == [("paid", 1250, 0)]
+    assert rows("SELECT count(*) FROM emails") == [(2,)]
+    assert rows("SELECT tries FROM stripe_events") == [(2,)]
+
+
+def test_replay_of_all_that_failed(flask, completed, deliver, rows):
+    bad = retold(completed(), status="strange")
+    deliver(bad)
+    assert bad["id"] in flask("events", "list", "--failed").output
+    assert (
+        "unreadable: checkout.session with status" in flask("events", "replay", "--failed").output
+    )
+    assert "Name events" in flask("events", "replay", ends=2).output
+    assert "There is no event evt_x here." in flask("events", "replay", "evt_x", ends=1).output
+
+
+def test_a_letter_sent_again_has_a_message_id_of_its_own(flask, paid, mailbox, work, rows):
+    work()
+    ((letter,),) = rows("SELECT id FROM emails WHERE kind = 'receipt'")
+    assert "goes to customer@example.com again" in flask("emails", "resend", str(letter)).output
+    work()
+    receipts = mailbox.letters(to="customer@example.com")
+    ids = {value for one in receipts for name, value in one["headers"] if name == "Message-ID"}
+    assert (len(receipts), len(ids)) == (2, 2)
+    assert rows("SELECT state, resends FROM emails WHERE kind = 'receipt'") == [("sent", 1)]
+    assert "sent" in flask("emails", "list", "--state", "sent").output
+
+
+def test_a_letter_on_its_way_is_not_sent_twice(flask, paid, rows):
+    ((letter,),) = rows("SELECT id FROM emails WHERE kind = 'receipt'")
+    assert "queued already" in flask("emails", "resend", str(letter), ends=1).output
+    assert "There is no letter 0." in flask("emails", "resend", "0", ends=1).output
