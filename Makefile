@@ -7,7 +7,7 @@ PYTEST := $(PY) -m pytest
 SOURCES := payflow sandbox wsgi.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench lock clean setup chromium
+.PHONY: help demo test quick lint messages bench lock clean setup chromium
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -22,11 +22,15 @@ test: setup chromium lint ## run every check, the browser's included
 quick: setup lint ## lint, types and the domain's tests: for while you work
 	@$(PYTEST) -q tests/domain
 
-lint: setup ## style, types and the direction of imports
+lint: setup ## style, types, the direction of imports, and that all words are translated
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy --strict $(SOURCES)
 	@$(VENV)/bin/lint-imports
+	@$(PY) scripts/messages.py --check
+
+messages: setup ## bring translations/ up to date with what is said, and compile it
+	@$(PY) scripts/messages.py
 
 bench: setup ## measure the webhook and the pages
 	@$(PY) -m bench

@@ -19,7 +19,7 @@ from pathlib import Path
 from flask import Flask
 from flask_migrate import Migrate
 
-from payflow import cli, emails, errors, formats, gateway, security, web
+from payflow import cli, emails, errors, formats, gateway, i18n, security, web
 from payflow.config import Settings
 from payflow.db import db, engine_options
 
@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Migrate(app, db, directory=str(ROOT / "migrations"))
     emails.mail.init_app(app)
     gateway.init_app(app)
+    i18n.init_app(app)
     formats.init_app(app, settings)
     for module in (errors, security, web, cli):
         module.init_app(app)

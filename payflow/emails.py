@@ -14,11 +14,14 @@ from hashlib import sha256
 from typing import Any
 
 import css_inline
+from babel import Locale
 from flask import render_template
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
 from flask_mail import Connection, Mail, Message
 from sqlalchemy import case, func, literal, select, update
 
-from payflow import clock, formats, outbox, queue, timeline
+from payflow import clock, formats, i18n, outbox, queue, timeline
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.models import Dispute, Email, Payment, Refund
@@ -44,42 +47,31 @@ class NotResendable(Exception):
 
 @dataclass(frozen=True)
 class Letter:
-    """A kind of letter: its template under templates/emails/, and its subject line. `passing`: it
-    is about what may have passed by the time it leaves, and is skipped then."""
+    """A kind of letter, whose templates in templates/emails/ have its name: its subject line.
+    `passing`: it is about what may have passed by the time it leaves, and is skipped then."""
 
-    template: str
-    subject: str
+    subject: LazyString
     passing: bool = False
 
 
 LETTERS: Mapping[str, Letter] = {
-    "receipt": Letter("receipt", "Receipt from {business}: {amount} ({receipt_number})"),
+    "receipt": Letter(_l("Receipt from {business}: {amount} ({receipt_number})")),
     "processing": Letter(
-        "processing", "Your payment to {business} is on its way ({receipt_number})", passing=True
+        _l("Your payment to {business} is on its way ({receipt_number})"), passing=True
     ),
     "payment_failed": Letter(
-        "payment_failed",
-        "Your payment to {business} did not go through ({receipt_number})",
-        passing=True,
+        _l("Your payment to {business} did not go through ({receipt_number})"), passing=True
     ),
-    "refunded": Letter("refunded", "Refund from {business} ({receipt_number})", passing=True),
-    "refund_failed": Letter(
-        "refund_failed", "Your refund from {business} did not arrive ({receipt_number})"
-    ),
-    "owner_paid": Letter("owner_paid", "You’ve been paid {amount} ({receipt_number})"),
-    "owner_overpaid": Letter("owner_overpaid", "Paid twice: {receipt_number}"),
-    "owner_review": Letter("owner_review", "Please check a payment: {receipt_number}"),
-    "owner_refund_failed": Letter("owner_refund_failed", "A refund failed: {receipt_number}"),
-    "owner_inquiry": Letter(
-        "owner_inquiry", "The bank asks about a payment, answer by the deadline: {receipt_number}"
-    ),
-    "owner_dispute": Letter(
-        "owner_dispute", "Payment disputed, answer by the deadline: {receipt_number}"
-    ),
-    "owner_dispute_lost": Letter("owner_dispute_lost", "Dispute lost: {receipt_number}"),
-    "owner_webhooks": Letter(
-        "owner_webhooks", "Stripe’s events don’t reach payflow as they should"
-    ),
+    "refunded": Letter(_l("Refund from {business} ({receipt_number})"), passing=True),
+    "refund_failed": Letter(_l("Your refund from {business} did not arrive ({receipt_number})")),
+    "owner_paid": Letter(_l("You’ve been paid {amount} ({receipt_number})")),
+    "owner_overpaid": Letter(_l("Paid twice: {receipt_number}")),
+    "owner_review": Letter(_l("Please check a payment: {receipt_number}")),
+    "owner_refund_failed": Letter(_l("A refund failed: {receipt_number}")),
+    "owner_inquiry": Letter(_l("The bank asks about a payment: {receipt_number}")),
+    "owner_dispute": Letter(_l("Payment disputed, please answer: {receipt_number}")),
+    "owner_dispute_lost": Letter(_l("Dispute lost: {receipt_number}")),
+    "owner_webhooks": Letter(_l("Stripe’s events don’t arrive as they should")),
 }
 
 
@@ -138,22 +130,20 @@ def send_again(email_id: int) -> Email:
 
 
 def compose(email: Email) -> Message:
-    """The letter as a message: HTML with inlined styles, plain text, and stable identifiers."""
+    """The letter as a message, in its reader's language: HTML with inlined styles, plain text, and
+    stable identifiers."""
     settings = current_settings()
-    letter, payment = LETTERS[email.kind], email.payment
-    context = _context(email)
-    message = Message(
-        subject=letter.subject.format(
-            business=settings.business.name,
-            receipt_number=payment.receipt_number if payment else "",
-            amount=formats.amount(payment.amount, payment.currency) if payment else "",
-        ),
-        recipients=[email.recipient],
-        sender=settings.mail_default_sender,
-        reply_to=settings.business.email,
-        body=render_template(f"emails/{letter.template}.txt", **context),
-        html=css_inline.inline(render_template(f"emails/{letter.template}.html", **context)),
-    )
+    with i18n.reading(_language_of(email)):
+        context = _context(email)
+        html = render_template(f"emails/{email.kind}.html", **context)
+        message = Message(
+            subject=_subject_line(email),
+            recipients=[email.recipient],
+            sender=settings.mail_default_sender,
+            reply_to=settings.business.email,
+            body=render_template(f"emails/{email.kind}.txt", **context),
+            html=css_inline.inline(html),
+        )
     identity = _identity(email)
     message.msgId = f"<{identity}@{settings.public_host}>"
     message.extra_headers = {
@@ -161,6 +151,22 @@ def compose(email: Email) -> Message:
         "Auto-Submitted": "auto-generated",
     }
     return message
+
+
+def _language_of(email: Email) -> str:
+    """The customer's is the form's; the owner's is LOCALE's."""
+    if email.payment is None or email.kind.startswith("owner_"):
+        return Locale.parse(current_settings().locale).language
+    return email.payment.language
+
+
+def _subject_line(email: Email) -> str:
+    payment = email.payment
+    return str(LETTERS[email.kind].subject).format(
+        business=current_settings().business.name,
+        receipt_number=payment.receipt_number if payment else "",
+        amount=formats.for_reader(payment.amount, payment.currency) if payment else "",
+    )
 
 
 def _context(email: Email) -> dict[str, Any]:
@@ -263,10 +269,10 @@ def _settle(email_id: int, **values: object) -> str | None:
     )
     row = db.session.execute(statement).one_or_none()
     if row is not None and row.payment_id and row.state != "queued":
-        timeline.note(row.payment_id, [(_subject_of(row), row.state)], "mail server")
+        timeline.note(row.payment_id, [(_entry_of(row), row.state)], "mail server")
     db.session.commit()
     return row.state if row else None
 
 
-def _subject_of(email: AnyRow) -> str:
+def _entry_of(email: AnyRow) -> str:
     return f"email {email.kind} {email.about}".strip()

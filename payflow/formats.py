@@ -6,18 +6,15 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
 from flask import Flask
+from flask_babel import gettext
 
-from payflow import money
+from payflow import i18n, money
 from payflow.config import Settings, current_settings
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    def date(moment: datetime) -> str:
-        local = moment.astimezone(ZoneInfo(settings.timezone))
-        return format_datetime(local, "d MMMM y, HH:mm zzz", locale=settings.locale)
-
     app.jinja_env.filters |= {
-        "money": amount,
+        "money": for_reader,
         "major": money.to_major,
         "date": date,
         "masked": masked,
@@ -27,8 +24,20 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def amount(minor: int, currency: str) -> str:
-    """An amount in minor units as the installation's locale writes it."""
+    """An amount in minor units as the owner reads it: LOCALE's way."""
     return money.format_money(minor, currency, current_settings().locale)
+
+
+def for_reader(minor: int, currency: str) -> str:
+    """An amount in minor units as who reads this page or letter writes it."""
+    return money.format_money(minor, currency, i18n.locale())
+
+
+def date(moment: datetime) -> str:
+    """A time in TIMEZONE, as who reads this page or letter writes it."""
+    local = moment.astimezone(ZoneInfo(current_settings().timezone))
+    # A pattern of Babel's: day, month, year, time, time zone, in the order of the language.
+    return format_datetime(local, gettext("d MMMM y, HH:mm zzz"), locale=i18n.locale())
 
 
 def masked(email: str) -> str:

@@ -74,6 +74,8 @@ class Payment(Base):
     reference: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
     email: Mapped[str] = mapped_column(Text)
+    # The form's: letters to the customer are in it.
+    language: Mapped[str] = mapped_column(Text, default="en", server_default=text("'en'"))
     created_at: Mapped[datetime] = mapped_column(Time)
     # What the facts come to (status.py), written by record.py alone.
     status: Mapped[str] = mapped_column(Text, default="created")

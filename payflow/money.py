@@ -17,6 +17,7 @@ from babel.numbers import (
     parse_decimal,
     parse_pattern,
 )
+from flask_babel import gettext
 
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
@@ -71,7 +72,8 @@ def parse(text: str, currency: str, locale: str = "en") -> int:
 
     Raises AmountError with a sentence for the customer.
     """
-    refusal = AmountError(f"Enter the amount as a number, like {_sample(currency, locale)}")
+    sample = _sample(currency, locale)
+    refusal = AmountError(gettext("Enter the amount as a number, like %(sample)s", sample=sample))
     if not _WRITTEN_NUMBER.fullmatch(text.strip()):
         raise refusal
     try:
@@ -83,10 +85,10 @@ def parse(text: str, currency: str, locale: str = "en") -> int:
 def to_minor(major: Decimal, currency: str) -> int:
     """Major units to minor units, exactly; raises AmountError where the currency can't say it."""
     if not major.is_finite() or major <= 0:
-        raise AmountError("Enter an amount greater than zero")
+        raise AmountError(gettext("Enter an amount greater than zero"))
     minor = major * minor_per_major(currency)
     if minor > LARGEST:
-        raise AmountError("This amount is too large")
+        raise AmountError(gettext("This amount is too large"))
     if minor % smallest_step(currency):
         raise AmountError(_too_fine(currency))
     return int(minor)
@@ -121,7 +123,7 @@ def _sample(currency: str, locale: str) -> str:
 def _too_fine(currency: str) -> str:
     name = currency.upper()
     if currency in THREE_DECIMAL:
-        return f"{name} amounts have three decimals, the last of them 0"
+        return str(gettext("%(name)s amounts have three decimals, the last of them 0", name=name))
     if decimals(currency) == 0:
-        return f"{name} amounts have no decimals"
-    return f"{name} amounts have at most two decimals"
+        return str(gettext("%(name)s amounts have no decimals", name=name))
+    return str(gettext("%(name)s amounts have at most two decimals", name=name))

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, func, select
 
-from payflow import clock, timeline
+from payflow import clock, i18n, timeline
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.event_types import Named
@@ -48,6 +48,7 @@ def open_payment(details: Details, form_key: bytes) -> Payment:
         receipt_number=_receipt_number(),
         form_key=form_key,
         livemode=settings.livemode,
+        language=i18n.language(),
         created_at=clock.now(),
         status="created",
         **vars(details),

@@ -100,6 +100,13 @@ class World(Program):
         inbox = requests.get(f"{self.url}/inbox/messages.json", timeout=5).json()
         return [letter for letter in inbox if not to or to in letter["to"]]
 
+    def at_desk(self, path: str, **fields: Any) -> dict[str, Any]:
+        """What happens outside of the API: a refund in the Dashboard, a bank's dispute."""
+        answer = requests.post(f"{self.url}/_sandbox/{path}", json=fields, timeout=10)
+        answer.raise_for_status()
+        made: dict[str, Any] = answer.json()
+        return made
+
     def api_calls(self, path: str = "") -> list[dict[str, Any]]:
         """The API requests received, oldest first."""
         received = requests.get(f"{self.url}/_sandbox/requests.json", timeout=5).json()

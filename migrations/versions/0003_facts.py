@@ -36,6 +36,7 @@ ATTEMPTS = (
     sa.Column("abandoned_at", TIME, nullable=True),
 )
 PAYMENTS = (
+    sa.Column("language", sa.Text(), server_default=sa.text("'en'"), nullable=False),
     sa.Column("captured", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
     sa.Column("refunded", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
     sa.Column("dispute", sa.Text(), nullable=True),

@@ -7,12 +7,14 @@ from hashlib import sha256
 from email_validator import EmailNotValidError, validate_email
 from flask import Blueprint, current_app, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from markupsafe import Markup
 from wtforms import EmailField, Field, HiddenField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
-from payflow import checkout, money
+from payflow import checkout, formats, i18n, money
 from payflow.config import current_settings
 from payflow.gateway import GatewayError
 from payflow.payments import Details
@@ -28,35 +30,39 @@ def _printable(form: FlaskForm, field: Field) -> None:
     """Refuse what no page or letter could show: control characters, line ends, mere marks."""
     kinds = {unicodedata.category(character) for character in field.data or ""}
     if kinds & {"Cc", "Cs", "Zl", "Zp"}:
-        raise ValidationError("Remove the control characters from this field")
+        raise ValidationError(_("Remove the control characters from this field"))
     if kinds and kinds <= {"Cf", "Zs"}:
-        raise ValidationError("Write something that can be read")
+        raise ValidationError(_("Write something that can be read"))
+
+
+def _at_most(length: int) -> Length:
+    return Length(max=length, message=_l("Write at most %(max)d characters"))
 
 
 class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without types
-    amount = StringField("Amount", [DataRequired("Enter the amount"), Length(max=30)])
-    currency = SelectField("Currency", validate_choice=False)
+    amount = StringField(_l("Amount"), [DataRequired(_l("Enter the amount")), _at_most(30)])
+    currency = SelectField(_l("Currency"), validate_choice=False)
     description = StringField(
-        "What is it for?",
-        [DataRequired("Say what the payment is for"), Length(max=200), _printable],
+        _l("What is it for?"),
+        [DataRequired(_l("Say what the payment is for")), _at_most(200), _printable],
         filters=[_trimmed],
     )
-    reference = StringField("Your reference", [Length(max=100), _printable], filters=[_trimmed])
+    reference = StringField(_l("Your reference"), [_at_most(100), _printable], filters=[_trimmed])
     name = StringField(
-        "Your name",
-        [DataRequired("Enter your name"), Length(max=100), _printable],
+        _l("Your name"),
+        [DataRequired(_l("Enter your name")), _at_most(100), _printable],
         filters=[_trimmed],
     )
     email = EmailField(
-        "E-mail for the receipt",
-        [DataRequired("Enter your e-mail address"), Length(max=254)],
+        _l("E-mail for the receipt"),
+        [DataRequired(_l("Enter your e-mail address")), _at_most(254)],
         filters=[_trimmed],
     )
     nonce = HiddenField()
 
     def validate_currency(self, field: Field) -> None:
         if field.data not in dict(field.choices):
-            raise ValidationError("Choose one of the currencies in the list")
+            raise ValidationError(_("Choose one of the currencies in the list"))
 
     def validate_amount(self, field: Field) -> None:
         """Reads the amount into `minor`, in minor units; the limits are told in the currency."""
@@ -64,20 +70,23 @@ class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without t
         if currency not in settings.currencies:
             return
         try:
-            self.minor = money.parse(field.data, currency, settings.locale)
+            self.minor = money.parse(field.data, currency, i18n.locale())
         except money.AmountError as error:
             raise ValidationError(str(error)) from None
         smallest, largest = settings.minimum[currency], settings.maximum.get(currency)
         if self.minor < smallest:
-            raise ValidationError(f"Enter at least {_money(smallest, currency)}")
+            least = formats.for_reader(smallest, currency)
+            raise ValidationError(_("Enter at least %(amount)s", amount=least))
         if largest is not None and self.minor > largest:
-            raise ValidationError(f"Enter at most {_money(largest, currency)}")
+            most = formats.for_reader(largest, currency)
+            raise ValidationError(_("Enter at most %(amount)s", amount=most))
 
     def validate_email(self, field: Field) -> None:
         try:
             valid = validate_email(field.data, check_deliverability=False, allow_smtputf8=False)
         except EmailNotValidError:
-            raise ValidationError("Enter one e-mail address, like name@example.com") from None
+            message = _("Enter one e-mail address, like name@example.com")
+            raise ValidationError(message) from None
         field.data = valid.ascii_email or valid.normalized
 
     def details(self) -> Details:
@@ -156,7 +165,3 @@ def _browser() -> str:
     """What the signed cookie knows this browser by."""
     browser: str = session.setdefault("browser", secrets.token_urlsafe(16))
     return browser
-
-
-def _money(amount: int, currency: str) -> str:
-    return money.format_money(amount, currency, current_settings().locale)

@@ -4,6 +4,7 @@ The fragment is one query on one row, outside of any transaction, and never asks
 third poll on it may have a job ask.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -12,8 +13,9 @@ from sqlalchemy import bindparam, select
 
 from payflow import checkout, reconcile
 from payflow.db import AnyRow, db, without_transaction
-from payflow.models import PAYMENTS
-from payflow.payment_words import SHOWN
+from payflow.facts.refunds import COUNTING
+from payflow.models import PAYMENTS, Refund
+from payflow.payment_words import SHOWN, decline_words
 from payflow.payments import can_be_paid
 from payflow.status import PAYABLE
 
@@ -30,8 +32,15 @@ READ = select(
     PAYMENTS.c.email,
     PAYMENTS.c.paid_at,
     PAYMENTS.c.replaced_at,
+    PAYMENTS.c.captured,
+    PAYMENTS.c.refunded,
+    PAYMENTS.c.dispute,
+    PAYMENTS.c.last_decline,
     PAYMENTS.c.livemode,
 ).where(PAYMENTS.c.id == bindparam("payment_id"))
+
+# What a dispute makes of a payment's page, by Stripe's status of it.
+DISPUTED = {"lost": "reversed", "needs_response": "disputed", "under_review": "disputed"}
 
 # Polls after which Stripe is asked, by a job.
 PATIENCE = 3
@@ -70,6 +79,8 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         payment=payment,
         state=state,
         shown=SHOWN[state],
+        why=decline_words(payment.last_decline),
+        refunds=_refunds_of(payment),
         can_be_paid=can_be_paid(payment),
         waits=state in ("waiting", "late"),
         poll_every=LATE_POLL_EVERY if state == "late" else POLL_EVERY,
@@ -78,17 +89,30 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
 
 
 def _state(payment: AnyRow, origin: str, polls: int) -> str:
-    """What the page says, a key of SHOWN: the status, and before Stripe has told us where the
-    customer comes from, which only the address tells."""
+    """What the page says, a key of SHOWN: the status, or a dispute beside it; and before Stripe
+    has told us, where the customer comes from, which only the address tells."""
     if payment.status not in PAYABLE:
-        return str(payment.status)
+        return DISPUTED.get(payment.dispute, str(payment.status))
     if payment.status in ("created", "open") and origin == "stripe":
         return "late" if polls >= LATE else "waiting"
     if payment.replaced_at:
         return "replaced"
+    if payment.last_decline and payment.status in ("open", "expired"):
+        return "declined"
     if payment.status not in ("created", "open"):
         return str(payment.status)
     return "back" if origin == "back" else "unpaid"
+
+
+def _refunds_of(payment: AnyRow) -> Sequence[Refund]:
+    """What was or is to be refunded, for a page that is polled no more."""
+    if not payment.refunded:
+        return ()
+    return db.session.scalars(
+        select(Refund)
+        .where(Refund.payment_id == payment.id, Refund.status.in_(COUNTING))
+        .order_by(Refund.told_at)
+    ).all()
 
 
 def _find(payment_id: UUID) -> AnyRow:

@@ -24,24 +24,62 @@ def page_of(rows):
 
 
 @pytest.fixture
-def payment(submit, completed, deliver):
-    """Bring a payment into a state."""
+def payment(app, submit, completed, deliver, world, at_stripe, rows):
+    """Bring a payment into a state, by what the stand-in for Stripe tells of it."""
+
+    def tell(kind):
+        for event in reversed(world.events(kind)):
+            assert deliver(event).status_code == 200
+
+    def charge():
+        return at_stripe("charges")["data"][0]["id"]
+
+    def refund(amount):
+        deliver(completed())
+        at_stripe("refunds", "POST", charge=charge(), amount=amount)
+        tell("refund.created")
+
+    def dispute(outcome=None):
+        deliver(completed())
+        opened = world.at_desk("disputes", charge=charge())
+        if outcome:
+            world.at_desk(f"disputes/{opened['id']}", outcome=outcome)
+        tell("charge.dispute.*")
+
+    def decline():
+        world.pay(submit().location, card="4000000000009995")
+        tell("payment_intent.payment_failed")
+
+    def cancel():
+        submit()
+        ((receipt,),) = rows("SELECT receipt_number FROM payments")
+        assert app.test_cli_runner().invoke(args=["payments", "cancel", receipt]).exit_code == 0
+
+    deeds = {
+        "declined": decline,
+        "canceled": cancel,
+        "refunded": lambda: refund(1250),
+        "partially_refunded": lambda: refund(425),
+        "disputed": dispute,
+        "reversed": lambda: dispute("lost"),
+    }
+    told = {
+        "paid": {},
+        "processing": UNPAID,
+        "failed": UNPAID,
+        "expired": OVER,
+        "review": {"amount_total": 1},
+    }
 
     def bring_into(status, **form):
         if status == "open":
             submit(**form)
-            return
-        event = completed(**form)
-        told = {
-            "paid": [{}],
-            "processing": [UNPAID],
-            "failed": [UNPAID],
-            "expired": [OVER],
-            "review": [{"amount_total": 1}],
-        }[status]
-        kind = "checkout.session.async_payment_failed" if status == "failed" else None
-        for changes in told:
-            assert deliver(retold(event, kind, **changes)).status_code == 200
+        elif status in deeds:
+            deeds[status]()
+        else:
+            kind = "checkout.session.async_payment_failed" if status == "failed" else None
+            event = retold(completed(**form), kind, **told[status])
+            assert deliver(event).status_code == 200
 
     return bring_into
 
@@ -55,11 +93,17 @@ WORDS = [
     ("open", "?from=stripe", "Confirming your payment…", "Please don’t pay again"),
     ("open", "?from=back", "Not paid yet", "No money was taken. You can go on where you stopped."),
     ("open", "", "Not paid yet", "If you have just paid, wait a minute and look again."),
-    ("paid", "", "Payment received", "A receipt is on its way to c••@example.com"),
+    ("paid", "", "Payment received", "The receipt goes to c••@example.com."),
     ("processing", "", "Payment on its way", "Your bank takes a few days."),
     ("review", "", "Payment received, being checked", "We’ll contact you at c••@example.com"),
-    ("failed", "", "This payment did not go through", "No money was taken. You can try again."),
-    ("expired", "", "This payment did not go through", "No money was taken. You can try again."),
+    ("failed", "", "This payment did not go through", "Your bank has refused it. No money was"),
+    ("expired", "", "This payment did not go through", "It was not completed in time. No money"),
+    ("canceled", "", "This payment was canceled", "If you want to pay all the same, you can."),
+    ("declined", "?from=back", "Not paid: the card was declined", "too little money. No money was"),
+    ("refunded", "", "Refunded", "Refunded €12.50,"),
+    ("partially_refunded", "", "Partly refunded", "Kept €8.25"),
+    ("disputed", "", "Payment received, being clarified", "Your bank has asked"),
+    ("reversed", "", "Reversed by the bank", "Your bank has taken this payment back."),
 ]
 
 
@@ -73,7 +117,8 @@ def test_every_state_has_words_of_its_own(
     assert answer.status_code == 200
     assert f"<h1>{heading}</h1>" in answer.text
     assert words in words_of(answer.text)
-    assert answer.text.count(f'data-payment-status="{status}"') == 1
+    stands = {"declined": "open", "disputed": "paid", "reversed": "paid"}.get(status, status)
+    assert answer.text.count(f'data-payment-status="{stands}"') == 1
 
 
 def test_the_outermost_element_of_the_fragment_tells_the_state(client, payment, page_of):
