@@ -231,12 +231,14 @@ def _look_into(report: Report, news: Sequence[News], dry_run: bool) -> None:
 
 
 def _walk(report: Report, dry_run: bool) -> None:
-    """All payments since `walked_to`, in order of their time: what the list no longer tells."""
+    """All older payments since `walked_to`, in order of their time: what the list no longer tells
+    of them. What has become of younger ones, it tells whole."""
     while (walked_to := _state().walked_to) is not None and not dry_run:
         page = db.session.execute(
             select(Payment.id, Payment.created_at)
             .where(
                 Payment.created_at > walked_to,
+                Payment.created_at < clock.now() - TRUSTED,
                 Payment.livemode == current_settings().livemode,
             )
             .order_by(Payment.created_at, Payment.id)

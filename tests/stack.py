@@ -130,6 +130,16 @@ class World(Program):
         }
         return requests.post(session_url, data=form, timeout=20, allow_redirects=False)
 
+    def debit(self, session_url: str, iban: str) -> requests.Response:
+        """Pay by a bank debit, whose outcome the bank tells later, by the stand-in's clock."""
+        form = {
+            "method": "sepa_debit",
+            "email": "customer@example.com",
+            "iban": iban,
+            "account_name": "A. Customer",
+        }
+        return requests.post(session_url, data=form, timeout=20, allow_redirects=False)
+
 
 def environment(database_url: str, world: World, public_url: str) -> dict[str, str]:
     """The settings of an installation of payflow."""

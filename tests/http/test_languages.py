@@ -1,0 +1,81 @@
+"""Everything in the reader's language: pages by the browser's, letters by the form's."""
+
+import json
+import re
+
+import pytest
+
+from tests.http.conftest import FORM, hidden_fields, retold, sign
+
+GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
+
+
+def words_of(page):
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_the_browsers_language_is_answered(client):
+    page = client.get("/", headers=GERMAN).text
+    assert '<html lang="de">' in page
+    assert "An Northlight Consulting zahlen" in words_of(page)
+    assert '<html lang="en">' in client.get("/").text
+
+
+@pytest.mark.parametrize("header", ["", "*", "fr", "xx-YY", "de;q=0", ";;;", "d" * 5000])
+def test_a_language_that_we_do_not_have_is_answered_in_the_owners(client, header):
+    assert '<html lang="en">' in client.get("/", headers={"Accept-Language": header}).text
+
+
+def test_the_language_that_was_chosen_is_kept(client):
+    assert '<html lang="de">' in client.get("/?lang=de").text
+    assert '<html lang="de">' in client.get("/").text
+    assert '<html lang="en">' in client.get("/?lang=en", headers=GERMAN).text
+    assert '<html lang="en">' in client.get("/?lang=xx", headers=GERMAN).text
+
+
+def test_a_choice_of_language_keeps_what_the_address_prefills(client):
+    page = client.get("/?amount=25&description=A+%26+B").text
+    links = re.findall(r'<a href="(\?[^"]*lang=de)"', page)
+    assert [link.replace("&amp;", "&") for link in links] == [
+        "?amount=25&description=A+%26+B&lang=de"
+    ]
+
+
+def test_amounts_are_read_as_the_language_writes_them(client, world, rows):
+    client.get("/?lang=de")
+    form = FORM | hidden_fields(client.get("/").text) | {"amount": "1.250,50"}
+    assert client.post("/checkout", data=form).status_code == 303
+    assert rows("SELECT amount, language FROM payments") == [(125050, "de")]
+
+
+def test_a_wrong_input_is_told_in_the_language(client, world):
+    client.get("/?lang=de")
+    form = FORM | hidden_fields(client.get("/").text) | {"amount": "0,10", "email": "x"}
+    page = words_of(client.post("/checkout", data=form).text)
+    assert "Geben Sie mindestens 0,50 € ein" in page
+    assert "Geben Sie eine E-Mail-Adresse ein, etwa name@example.com" in page
+
+
+def test_a_customer_gets_the_receipt_in_the_forms_language_and_the_owner_in_the_owners(
+    client, world, deliver, work, mailbox
+):
+    client.get("/?lang=de")
+    form = FORM | hidden_fields(client.get("/").text) | {"amount": "12,50"}
+    world.pay(client.post("/checkout", data=form).location)
+    deliver(world.events("checkout.session.completed")[0])
+    work()
+    (receipt,) = mailbox.letters(to="customer@example.com")
+    assert receipt["subject"].startswith("Beleg von Northlight Consulting: 12,50\u00a0€")
+    assert "Zahlung erhalten: 12,50\u00a0€" in receipt["text"]
+    assert '<html lang="de">' in receipt["html"]
+    (told,) = mailbox.letters(to="owner@northlight.example")
+    assert told["subject"].startswith("You’ve been paid €12.50")
+
+
+def test_what_is_noted_for_the_owner_is_in_the_owners_language(client, completed, rows):
+    client.get("/?lang=de")
+    event = retold(completed(amount="12,50"))
+    body = json.dumps(event)
+    headers = sign(body) | GERMAN
+    assert client.post("/webhooks/stripe", data=body, headers=headers).status_code == 200
+    assert rows("SELECT 1 FROM timeline_entries WHERE happened = '€12.50 received'") == [(1,)]
