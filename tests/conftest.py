@@ -9,6 +9,7 @@ import contextvars
 import smtplib
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -198,8 +199,10 @@ def work(app: Flask, postgres: Postgres) -> Callable[[], None]:
 
     def run() -> None:
         connector = PsycopgConnector(conninfo=postgres.url("payflow"))
-        with queue.app.replace_connector(connector) as worker:
-            asyncio.run(_work_off(worker))
+        # In a thread of its own, where no event loop runs: a browser's stays in the main one.
+        context = contextvars.copy_context()
+        with queue.app.replace_connector(connector) as worker, ThreadPoolExecutor(1) as thread:
+            thread.submit(context.run, asyncio.run, _work_off(worker)).result()
 
     return run
 
