@@ -91,6 +91,7 @@ class Judge:
         except ValueError:
             yield Disagreement(_subject(found, exchange), "", "the answer is not JSON", seen_in)
             return
+        answer = self._without_older_events(answer)
         self.counts["objects"] += number_of_objects(answer)
         if exchange["status"] >= 400:
             yield from answer_faults(component_validator("error"), answer, seen_in)
@@ -98,6 +99,22 @@ class Judge:
             yield from answer_faults(operation_validator(found.name, "answer"), answer, seen_in)
         for event in _events_in(answer):
             yield from event_faults(event)
+
+    def _without_older_events(self, answer: Any) -> Any:
+        """A list of events holds each in the version that it was made in, whoever asks."""
+        if not (isinstance(answer, dict) and isinstance(answer.get("data"), list)):
+            return answer
+        younger = [one for one in answer["data"] if not _is_older_event(one)]
+        self.counts["events of older versions, not judged"] += len(answer["data"]) - len(younger)
+        return answer | {"data": younger}
+
+
+def _is_older_event(listed: Any) -> bool:
+    return (
+        isinstance(listed, dict)
+        and listed.get("object") == "event"
+        and listed.get("api_version") != API_VERSION
+    )
 
 
 def _subject(found: Operation | None, exchange: Mapping[str, Any]) -> str:
