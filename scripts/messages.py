@@ -42,7 +42,7 @@ def main() -> int:
     for file in sorted(ROOT.glob("translations/*/LC_MESSAGES/messages.po")):
         catalogue, missing = updated(file, said)
         texts = {file: io.BytesIO(), file.with_suffix(".mo"): io.BytesIO()}
-        write_po(texts[file], catalogue, width=100, no_location=True)
+        write_po(texts[file], catalogue, width=100, no_location=True, sort_output=True)
         write_mo(texts[file.with_suffix(".mo")], catalogue)
         for path, text in texts.items():
             if not path.exists() or path.read_bytes() != text.getvalue():
