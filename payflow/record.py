@@ -496,6 +496,9 @@ def _conclude(
     new = told.owed(payment.amount, after) - known.owed(payment.amount, before)
     outbox.queue_letters(payment.id, new, payment.email)
     _ask_about_disagreements(payment, known, told)
+    # That Stripe has said the same again, later, is kept and no change.
+    if before == after and not happened:
+        return None
     return Change(payment.receipt_number, before, after, tuple(what for _, what in happened))
 
 

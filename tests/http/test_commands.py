@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from payflow import clock
 from tests.http.conftest import retold
+from tests.stack import until
 
 PAID = "SELECT status, captured, refunded FROM payments"
 
@@ -237,3 +239,10 @@ def test_a_letter_on_its_way_is_not_sent_twice(flask, paid, rows):
     ((letter,),) = rows("SELECT id FROM emails WHERE kind = 'receipt'")
     assert "queued already" in flask("emails", "resend", str(letter), ends=1).output
     assert "There is no letter 0." in flask("emails", "resend", "0", ends=1).output
+
+
+def test_that_stripe_says_the_same_again_later_is_no_change(flask, paid, receipt, world):
+    flask("payments", "sync", receipt())
+    begun = int(clock.now().timestamp())
+    until(lambda: clock.now().timestamp() > begun + 1)
+    assert "known already" in flask("payments", "sync", receipt()).output
