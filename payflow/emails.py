@@ -186,6 +186,7 @@ def _context(email: Email) -> dict[str, Any]:
         "refund": db.session.scalar(select(Refund).where(Refund.refund_id == email.about)),
         "dispute": db.session.get(Dispute, email.about),
         "standing": known.standing(payment.amount),
+        "attempt": {str(one): facts for one, facts in known.attempts.items()}.get(email.about),
     }
 
 

@@ -15,7 +15,7 @@ from payflow.config import Settings, current_settings
 def init_app(app: Flask, settings: Settings) -> None:
     app.jinja_env.filters |= {
         "money": for_reader,
-        "major": money.to_major,
+        "major": money.plain,
         "date": date,
         "masked": masked,
         "inert": inert,

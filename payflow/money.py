@@ -99,6 +99,11 @@ def to_major(amount: int, currency: str) -> Decimal:
     return Decimal(amount) / minor_per_major(currency)
 
 
+def plain(amount: int, currency: str) -> str:
+    """An amount in minor units as programs and commands take it, in major units: 12.50"""
+    return f"{to_major(amount, currency):.{decimals(currency)}f}"
+
+
 @lru_cache(maxsize=1024)
 def format_money(amount: int, currency: str, locale: str = "en") -> str:
     """An amount in minor units as people of that locale read it, like €1,250.00."""

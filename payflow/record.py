@@ -480,7 +480,7 @@ def _conclude(
     told: Known,
     tellings: Sequence[Telling | OwnFact],
     source: str,
-) -> Change:
+) -> Change | None:
     """Derive where the payment stands now; store it, and see to all that it calls for."""
     before, after = _stored_standing(payment), told.standing(payment.amount)
     _store_standing(payment, before, after, told, source)
