@@ -130,7 +130,9 @@ def app(_app: Flask, postgres: Postgres) -> Iterator[Flask]:
         yield _app
         db.session.remove()
     with psycopg.connect(postgres.url("payflow"), autocommit=True) as connection:
-        connection.execute("TRUNCATE payments, stripe_events, procrastinate_jobs CASCADE")
+        connection.execute(
+            "TRUNCATE payments, stripe_events, sweep_state, procrastinate_jobs CASCADE"
+        )
 
 
 class Tab(FlaskClient):
