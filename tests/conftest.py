@@ -205,6 +205,8 @@ def work(app: Flask, postgres: Postgres) -> Callable[[], None]:
 
 
 async def _work_off(worker: Any) -> None:
+    # What is due by the clock on the wall would come between, once a minute.
+    worker.periodic_registry = type(worker.periodic_registry)()
     async with worker.open_async():
         await worker.run_worker_async(
             wait=False, listen_notify=False, install_signal_handlers=False

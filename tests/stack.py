@@ -112,10 +112,10 @@ class World(Program):
         received = requests.get(f"{self.url}/_sandbox/requests.json", timeout=5).json()
         return [one for one in received if path in one["path"]]
 
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        """The events of a type, newest first, as Stripe lists them."""
+    def events(self, kind: str = "") -> list[dict[str, Any]]:
+        """The events of a type, or all, newest first, as Stripe lists them."""
         headers = {"Authorization": "Bearer sk_test_payflow_tests"}
-        url = f"{self.url}/v1/events?type={kind}&limit=100"
+        url = f"{self.url}/v1/events?limit=100" + (f"&type={kind}" if kind else "")
         listed: list[dict[str, Any]] = requests.get(url, headers=headers, timeout=5).json()["data"]
         return listed
 
@@ -127,6 +127,16 @@ class World(Program):
             "expiration": "12 / 40",
             "cvc": "123",
             "name": "A. Customer",
+        }
+        return requests.post(session_url, data=form, timeout=20, allow_redirects=False)
+
+    def pay_by_debit(self, session_url: str, iban: str) -> requests.Response:
+        """The same, by a bank debit, which is paid or fails days later."""
+        form = {
+            "method": "sepa_debit",
+            "email": "customer@example.com",
+            "iban": iban,
+            "account_name": "A. Customer",
         }
         return requests.post(session_url, data=form, timeout=20, allow_redirects=False)
 

@@ -91,6 +91,10 @@ class Judge:
         except ValueError:
             yield Disagreement(_subject(found, exchange), "", "the answer is not JSON", seen_in)
             return
+        # A list of events gives each as it was told, whatever version is asked in.
+        if any(event["api_version"] != API_VERSION for event in _events_in(answer)):
+            self.counts["answers of older versions, not judged"] += 1
+            return
         self.counts["objects"] += number_of_objects(answer)
         if exchange["status"] >= 400:
             yield from answer_faults(component_validator("error"), answer, seen_in)

@@ -221,3 +221,20 @@ def asked(world: World) -> Callable[..., list[str]]:
         ]
 
     return read
+
+
+def foreign_session(at_stripe: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """A Checkout Session of another program's on the same Stripe account."""
+    product = "line_items[0][price_data]"
+    return at_stripe(
+        "checkout/sessions",
+        "POST",
+        **{
+            "mode": "payment",
+            "success_url": "https://other.example/done",
+            "line_items[0][quantity]": 1,
+            f"{product}[currency]": "eur",
+            f"{product}[unit_amount]": 900,
+            f"{product}[product_data][name]": "Something else",
+        },
+    )

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from payflow import clock, reconcile, sweep
+from tests.http.conftest import foreign_session
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -345,19 +346,6 @@ def test_a_foreign_objects_event_costs_no_question(
     assert sweep_now().asked == 1
     assert asked() == ["/v1/events"]
     assert rows("SELECT count(*) FROM stripe_events") == [(0,)]
-
-
-def foreign_session(at_stripe):
-    line = "line_items[0]"
-    return at_stripe(
-        "checkout/sessions", "POST",
-        **{
-            "mode": "payment", "success_url": "https://other.example/done",
-            f"{line}[quantity]": 1, f"{line}[price_data][currency]": "eur",
-            f"{line}[price_data][unit_amount]": 900,
-            f"{line}[price_data][product_data][name]": "Something else",
-        },
-    )  # fmt: skip
 
 
 def test_a_foreign_refund_is_asked_about_once_and_forgotten(
