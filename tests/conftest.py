@@ -20,6 +20,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from playwright.sync_api import Browser, Page, sync_playwright
 from procrastinate import PsycopgConnector
+from procrastinate.periodic import PeriodicRegistry
 
 from payflow import clock, create_app, queue
 from payflow.db import db
@@ -198,15 +199,18 @@ def work(app: Flask, postgres: Postgres) -> Callable[[], None]:
 
     def run() -> None:
         connector = PsycopgConnector(conninfo=postgres.url("payflow"))
-        with queue.app.replace_connector(connector) as worker:
+        with (
+            queue.app.replace_connector(connector) as worker,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            # What is due by the clock on the wall would come between, once a minute.
+            patch.setattr(worker, "periodic_registry", PeriodicRegistry())
             asyncio.run(_work_off(worker))
 
     return run
 
 
 async def _work_off(worker: Any) -> None:
-    # What is due by the clock on the wall would come between, once a minute.
-    worker.periodic_registry = type(worker.periodic_registry)()
     async with worker.open_async():
         await worker.run_worker_async(
             wait=False, listen_notify=False, install_signal_handlers=False
