@@ -162,17 +162,15 @@ def failed_events() -> Sequence[str]:
     ).all()
 
 
-def note_found(event: Mapping[str, Any], outcome: str, payment_id: UUID | None) -> None:
+def note_found(news: News, outcome: str, payment_id: UUID | None) -> None:
     """Store an event that Stripe's list told and no delivery brought; what it tells has been asked
-    for. One that is here already is left alone."""
+    for. One that is here already is left alone; one that stays unmatched is asked about again."""
+    values = {"tries": 0, "outcome": outcome, "handled_at": clock.now(), "payment_id": payment_id}
+    if outcome == "unmatched":
+        values |= {"payload": news.event, **_waiting(news)}
     db.session.execute(
-        upsert(EVENTS)
-        .values(
-            **_identity(event), tries=0, outcome=outcome, handled_at=clock.now(),
-            payment_id=payment_id,
-        )
-        .on_conflict_do_nothing()
-    )  # fmt: skip
+        upsert(EVENTS).values(**_identity(news.event), **values).on_conflict_do_nothing()
+    )
 
 
 def forget() -> None:
@@ -252,11 +250,18 @@ def _mark_unmatched(news: News) -> None:
         .values(
             outcome="unmatched",
             payment_id=None,
-            payment_intent_id=news.named.intent_id,
-            charge_id=news.named.charge_id,
-            next_try_at=clock.now() + FIRST_LOOK_UP,
+            **_waiting(news),
         )
     )
+
+
+def _waiting(news: News) -> dict[str, Any]:
+    """By what an unmatched event will be known, and when Stripe is asked about it."""
+    return {
+        "payment_intent_id": news.named.intent_id,
+        "charge_id": news.named.charge_id,
+        "next_try_at": clock.now() + FIRST_LOOK_UP,
+    }
 
 
 def _contradicts(error: Exception) -> bool:

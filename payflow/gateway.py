@@ -173,10 +173,11 @@ def metered(before_each: Callable[[], None]) -> Iterator[None]:
 
 
 def _call(method: Callable[..., Any], *arguments: Any) -> Answer:
-    if before_each := _meter.get():
-        before_each()
+    # Before the meter, which commits.
     if db.session().in_transaction():
         raise RuntimeError("a transaction is open while Stripe is asked")
+    if before_each := _meter.get():
+        before_each()
     try:
         answered = method(*arguments)
     except stripe.StripeError as error:

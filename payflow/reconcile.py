@@ -289,7 +289,16 @@ def match_events(limit: int = 100) -> None:
     ).all()
     db.session.rollback()
     for event_id in due:
-        _match(event_id)
+        try:
+            _match(event_id)
+        except events.NotHandled as error:
+            log.warning("event %s is kept to be handled again: %s", event_id, error)
+        except gateway.GatewayError as error:
+            if not error.about_object:
+                raise
+            # A refusal of this one stops no other; its next try is set.
+            db.session.rollback()
+            log.error("event %s: %s", event_id, error)
 
 
 def _match(event_id: str) -> None:

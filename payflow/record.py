@@ -483,7 +483,9 @@ def _conclude(
 ) -> Change | None:
     """Derive where the payment stands now; store it, and see to all that it calls for."""
     before, after = _stored_standing(payment), told.standing(payment.amount)
-    _store_standing(payment, before, after, told, source)
+    # What we know by ourselves, no webhook could have told.
+    found = source == SWEEP and any(isinstance(telling, Telling) for telling in tellings)
+    _store_standing(payment, before, after, told, found_by_sweep=found)
     happened = [*_news(payment, known, told), *_declines(tellings)]
     if after.status != before.status:
         happened.append(("payment", after.status))
@@ -503,14 +505,14 @@ def _conclude(
 
 
 def _store_standing(
-    payment: AnyRow, before: Standing, after: Standing, told: Known, source: str
+    payment: AnyRow, before: Standing, after: Standing, told: Known, *, found_by_sweep: bool
 ) -> None:
     next_check_at, found_at = payment.next_check_at, payment.found_by_sweep_at
     if not _has_more_to_come(told, after):
         next_check_at = None
     elif next_check_at is None:
         next_check_at = clock.now() + FIRST_CHECK
-    if source == SWEEP and after.status != before.status and after.status != "created":
+    if found_by_sweep and after.status != before.status and after.status != "created":
         found_at = found_at or clock.now()
     stored = (before, payment.next_check_at, payment.found_by_sweep_at)
     if stored != (after, next_check_at, found_at):

@@ -58,6 +58,14 @@ class Report:
     missed_events: int = 0
     stopped: str = ""
 
+    def add(self, change: Change | None, dry_run: bool) -> None:
+        """Note a change. A dry run meets the same difference again in each object that tells it."""
+        told = {
+            (one.receipt_number, what) for one in self.changes for what in one.happened
+        } if dry_run else set()  # fmt: skip
+        if change and not {(change.receipt_number, what) for what in change.happened} <= told:
+            self.changes.append(change)
+
 
 def run(*, by_hand: bool = False, dry_run: bool = False) -> Report:
     """One sweep. `by_hand`: ask about everything now, whenever its time would have come. `dry_run`:
@@ -95,8 +103,15 @@ def found_by_sweep() -> int:
 
 def _check_payments(report: Report, by_hand: bool, dry_run: bool) -> None:
     for payment_id in _unsettled(by_hand):
-        if dry_run or _postpone(payment_id):
-            _check(report, payment_id, dry_run=dry_run)
+        if dry_run:
+            _check(report, payment_id, dry_run=True)
+        elif due := _postpone(payment_id, by_hand):
+            try:
+                _check(report, payment_id)
+            except (OutOfBudget, gateway.GatewayError):
+                # It was not answered: its time is still now.
+                _put_back(payment_id, due)
+                raise
 
 
 def _unsettled(by_hand: bool) -> Iterator[UUID]:
@@ -123,18 +138,33 @@ def _in_pages(query: Callable[[UUID | None], Any]) -> Iterator[UUID]:
         last = page[-1]
 
 
-def _postpone(payment_id: UUID) -> bool:
-    """Set the time of the next question; false where another sweep has just done so. Commits."""
+def _postpone(payment_id: UUID, by_hand: bool) -> datetime | None:
+    """Set the time of the next question, and answer when this one was due; None where another sweep
+    has just done so. Commits."""
     payment = db.session.get_one(Payment, payment_id, populate_existing=True)
+    due = payment.next_check_at
+    if due is None or (due > clock.now() and not by_hand):
+        db.session.commit()
+        return None
     pause = min(max((clock.now() - payment.created_at) / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
     taken = db.session.execute(
         update(Payment)
-        .where(Payment.id == payment_id, Payment.next_check_at == payment.next_check_at)
+        .where(Payment.id == payment_id, Payment.next_check_at == due)
         .values(next_check_at=clock.now() + pause)
         .returning(Payment.id)
     ).one_or_none()
     db.session.commit()
-    return taken is not None
+    return due if taken else None
+
+
+def _put_back(payment_id: UUID, due: datetime) -> None:
+    db.session.rollback()
+    db.session.execute(
+        update(Payment)
+        .where(Payment.id == payment_id, Payment.next_check_at.is_not(None))
+        .values(next_check_at=due)
+    )
+    db.session.commit()
 
 
 def _check(
@@ -152,8 +182,7 @@ def _check(
             raise
         log.error("payment %s: %s", payment_id, error)
     else:
-        if change:
-            report.changes.append(change)
+        report.add(change, dry_run)
 
 
 # --- Stripe's list of events -----------------------------------------------------------------
@@ -217,14 +246,25 @@ def _look_into(report: Report, news: Sequence[News], dry_run: bool) -> None:
         if one.carried is None or one.object_id is None:
             continue
         if key not in found:
-            found[key] = reconcile.look_up(*key, SOURCE, dry_run=dry_run)  # type: ignore[arg-type]
-            if change := found[key].change:
-                report.changes.append(change)
+            found[key] = _look_up(*key, dry_run)  # type: ignore[arg-type]
+            report.add(found[key].change, dry_run)
         if found[key].outcome == "recorded":
             report.missed_events += 1
-        if not dry_run and found[key].outcome != "unmatched":
-            events.note_found(one.event, found[key].outcome, found[key].payment_id)
+        if not dry_run:
+            events.note_found(one, found[key].outcome, found[key].payment_id)
             db.session.commit()
+
+
+def _look_up(kind: str, object_id: str, dry_run: bool) -> Found:
+    """Ask about one object. A refusal of this one stops no other."""
+    try:
+        return reconcile.look_up(kind, object_id, SOURCE, dry_run=dry_run)
+    except gateway.GatewayError as error:
+        if not error.about_object:
+            raise
+        db.session.rollback()
+        log.error("%s %s: %s", kind, object_id, error)
+        return reconcile.UNMATCHED
 
 
 # --- the walk --------------------------------------------------------------------------------
@@ -259,6 +299,8 @@ def _state() -> SweepState:
     db.session.execute(upsert(SWEEP).values(id=1).on_conflict_do_nothing())
     state = db.session.get_one(SweepState, 1, populate_existing=True)
     db.session.commit()
+    # Else a rollback expires it, and the next look at it opens a transaction unseen.
+    db.session.expunge(state)
     return state
 
 

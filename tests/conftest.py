@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from playwright.sync_api import Browser, Page, sync_playwright
 from procrastinate import PsycopgConnector
+from procrastinate.periodic import PeriodicRegistry
 
 from payflow import clock, create_app, queue
 from payflow.db import db
@@ -201,7 +202,13 @@ def work(app: Flask, postgres: Postgres) -> Callable[[], None]:
         connector = PsycopgConnector(conninfo=postgres.url("payflow"))
         # In a thread of its own, where no event loop runs: a browser's stays in the main one.
         context = contextvars.copy_context()
-        with queue.app.replace_connector(connector) as worker, ThreadPoolExecutor(1) as thread:
+        with (
+            queue.app.replace_connector(connector) as worker,
+            pytest.MonkeyPatch.context() as patch,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            # What is due by the clock on the wall would come between, once a minute.
+            patch.setattr(worker, "periodic_registry", PeriodicRegistry())
             thread.submit(context.run, asyncio.run, _work_off(worker)).result()
 
     return run

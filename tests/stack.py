@@ -112,13 +112,13 @@ class World(Program):
         received = requests.get(f"{self.url}/_sandbox/requests.json", timeout=5).json()
         return [one for one in received if path in one["path"]]
 
-    def events(self, kind: str, version: str | None = None) -> list[dict[str, Any]]:
-        """The events of a type, newest first, as Stripe lists them. Of an older version, its name
-        marks the answer as one that is not to be judged by the pinned one."""
+    def events(self, kind: str = "", version: str | None = None) -> list[dict[str, Any]]:
+        """The events of a type, or all, newest first, as Stripe lists them. Of an older version,
+        its name marks the answer as one that is not to be judged by the pinned one."""
         headers = {"Authorization": "Bearer sk_test_payflow_tests"}
         if version:
             headers["Stripe-Version"] = version
-        url = f"{self.url}/v1/events?type={kind}&limit=100"
+        url = f"{self.url}/v1/events?limit=100" + (f"&type={kind}" if kind else "")
         listed: list[dict[str, Any]] = requests.get(url, headers=headers, timeout=5).json()["data"]
         return listed
 
@@ -133,8 +133,8 @@ class World(Program):
         }
         return requests.post(session_url, data=form, timeout=20, allow_redirects=False)
 
-    def debit(self, session_url: str, iban: str) -> requests.Response:
-        """Pay by a bank debit, whose outcome the bank tells later, by the stand-in's clock."""
+    def pay_by_debit(self, session_url: str, iban: str) -> requests.Response:
+        """The same, by a bank debit, which is paid or fails days later."""
         form = {
             "method": "sepa_debit",
             "email": "customer@example.com",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -155,3 +156,85 @@ def statements(
     administer.execute("ALTER DATABASE payflow RESET log_statement")
     administer.close()
     db.engine.dispose()
+
+
+# --- what is done to a payment, by hand and by time -------------------------------------------
+
+
+@pytest.fixture
+def flask(app: Flask) -> Callable[..., Any]:
+    """Run a command; answers its result, with output and exit status."""
+
+    def run(*words: str, ends: int = 0) -> Any:
+        result = app.test_cli_runner().invoke(args=list(words))
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == ends, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def receipt(rows: Callable[..., list[Any]]) -> Callable[[], str]:
+    """The receipt number of the one payment that there is."""
+
+    def read() -> str:
+        ((found,),) = rows("SELECT receipt_number FROM payments")
+        return str(found)
+
+    return read
+
+
+@pytest.fixture
+def paid(
+    completed: Callable[..., dict[str, Any]], deliver: Callable[[Any], TestResponse]
+) -> dict[str, Any]:
+    """A payment that is paid, told by its session's event: that one."""
+    event = completed()
+    assert deliver(event).status_code == 200
+    return event
+
+
+@pytest.fixture
+def move_clocks(
+    pass_time: Callable[[timedelta], None], world: World
+) -> Callable[[timedelta], None]:
+    """Move the application's clock on, and Stripe's as well."""
+
+    def move(by: timedelta) -> None:
+        pass_time(by)
+        world.at_desk("clock", advance_s=by.total_seconds())
+
+    return move
+
+
+@pytest.fixture
+def asked(world: World) -> Callable[..., list[str]]:
+    """What the application has asked Stripe for: paths, oldest first, one method's."""
+
+    def read(path: str = "", method: str = "GET") -> list[str]:
+        return [
+            call["path"]
+            for call in world.api_calls(path)
+            if call["method"] == method and call["stripe_version"]
+        ]
+
+    return read
+
+
+def foreign_session(at_stripe: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """A Checkout Session of another program's on the same Stripe account."""
+    product = "line_items[0][price_data]"
+    return at_stripe(
+        "checkout/sessions",
+        "POST",
+        **{
+            "mode": "payment",
+            "success_url": "https://other.example/done",
+            "line_items[0][quantity]": 1,
+            f"{product}[currency]": "eur",
+            f"{product}[unit_amount]": 900,
+            f"{product}[product_data][name]": "Something else",
+        },
+    )

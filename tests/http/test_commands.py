@@ -12,34 +12,6 @@ from tests.stack import until
 PAID = "SELECT status, captured, refunded FROM payments"
 
 
-@pytest.fixture
-def flask(app):
-    """Run a command; answers its result, with output and exit status."""
-
-    def run(*words, ends=0):
-        result = app.test_cli_runner().invoke(args=list(words))
-        assert result.exit_code == ends, result.output
-        return result
-
-    return run
-
-
-@pytest.fixture
-def receipt(rows):
-    def read():
-        ((found,),) = rows("SELECT receipt_number FROM payments")
-        return found
-
-    return read
-
-
-@pytest.fixture
-def paid(completed, deliver):
-    event = completed()
-    assert deliver(event).status_code == 200
-    return event
-
-
 # --- looking ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,163 @@
+"""Each kind of letter: what calls for it, who gets it, and that it comes once."""
+
+import json
+import re
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from payflow import emails
+from tests.http.conftest import retold, sign
+
+CUSTOMER, OWNER = "customer@example.com", "owner@northlight.example"
+FAILS, SUCCEEDS = "AT861904300235473202", "AT611904300234573201"
+OVER = {"status": "expired", "payment_status": "unpaid", "payment_intent": None}
+
+
+@pytest.fixture
+def deliver_all(deliver, world):
+    """Deliver, twice, all that Stripe has to tell, oldest first."""
+
+    def run():
+        for event in reversed(world.events()):
+            for _ in range(2):
+                assert deliver(event).status_code == 200
+
+    return run
+
+
+@pytest.fixture
+def pay_again(client, rows, world):
+    """The customer tries once more, from the payment's page."""
+
+    def run():
+        ((payment_id,),) = rows("SELECT id FROM payments")
+        page = client.get(f"/payments/{payment_id}").text
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
+        again = client.post(f"/payments/{payment_id}/retry", data={"csrf_token": token})
+        assert world.pay(again.location).status_code == 303
+
+    return run
+
+
+@pytest.fixture
+def story(request, submit, world, deliver, deliver_all, move_clocks, pay_again, completed, rows):
+    """Bring a payment to where a kind of letter is owed."""
+
+    def intent():
+        (event, *_) = world.events("payment_intent.succeeded")
+        return event["data"]["object"]["id"]
+
+    def paid():
+        world.pay(submit().location)
+        deliver_all()
+
+    def debit(iban, then=timedelta()):
+        world.set(debit_delay_s=60)
+        world.pay_by_debit(submit().location, iban)
+        deliver_all()
+        if then:
+            move_clocks(then)
+            deliver_all()
+
+    def refund(status=None):
+        paid()
+        made = world.at_desk("refunds", payment_intent=intent())
+        deliver_all()
+        if status:
+            world.at_desk(f"refunds/{made['id']}", status=status)
+            deliver_all()
+
+    def dispute(*outcomes, **how):
+        paid()
+        made = world.at_desk("disputes", payment_intent=intent(), **how)
+        deliver_all()
+        for outcome in outcomes:
+            world.at_desk(f"disputes/{made['id']}", outcome=outcome)
+            deliver_all()
+
+    def pay_twice():
+        """We are told that a session has expired which in truth was paid."""
+        event = completed()
+        deliver(retold(event, "checkout.session.expired", **OVER))
+        pay_again()
+        deliver_all()
+
+    return {
+        "receipt": paid,
+        "owner_paid": paid,
+        "processing": lambda: debit(SUCCEEDS),
+        "payment_failed": lambda: debit(FAILS, timedelta(minutes=2)),
+        "refunded": refund,
+        "refund_failed": lambda: refund("failed"),
+        "owner_refund_failed": lambda: refund("failed"),
+        "owner_overpaid": pay_twice,
+        "owner_review": lambda: deliver(retold(completed(), amount_total=1)),
+        "owner_inquiry": lambda: dispute(inquiry=True),
+        "owner_dispute": lambda: dispute("escalated", inquiry=True),
+        "owner_dispute_lost": lambda: dispute("lost"),
+        "owner_webhooks": lambda: deliver(completed() | {"livemode": True}),
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(emails.LETTERS))
+def test_each_kind_of_letter_is_sent_once_to_whom_it_concerns(story, work, mailbox, rows, kind):
+    story[kind]()
+    work()
+    work()
+    to = OWNER if kind.startswith("owner_") else CUSTOMER
+    assert rows("SELECT recipient, state, last_error FROM emails WHERE kind = %s", kind) == [
+        (to, "sent", None)
+    ]
+    # Each row that was sent is one letter in the mailbox, and there is no other.
+    identifiers = Counter(ids_of(mailbox))
+    assert set(identifiers.values()) == {1}
+    assert len(identifiers) == rows("SELECT count(*) FROM emails WHERE state = 'sent'")[0][0]
+    ours = [one for one in identifiers if kind in one.split(".")]
+    assert len(ours) == 1
+
+
+PASSED = {
+    "processing": "the debit succeeds before it leaves",
+    "payment_failed": "the customer has paid by then",
+    "refunded": "the refund fails before it leaves",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(PASSED))
+def test_a_letter_about_what_has_passed_by_then_is_skipped(
+    story, deliver_all, move_clocks, pay_again, work, mailbox, rows, world, kind
+):
+    story[kind]()
+    if kind == "processing":
+        move_clocks(timedelta(minutes=2))
+    if kind == "payment_failed":
+        pay_again()
+    if kind == "refunded":
+        (event,) = world.events("refund.created")
+        world.at_desk(f"refunds/{event['data']['object']['id']}", status="failed")
+    deliver_all()
+    work()
+    work()
+    assert rows("SELECT state FROM emails WHERE kind = %s", kind) == [("skipped",)]
+    assert [one for one in ids_of(mailbox) if kind in one.split(".")] == []
+
+
+def ids_of(mailbox):
+    return [
+        value.split("@")[0]
+        for one in mailbox.letters() for name, value in one["headers"] if name == "Message-ID"
+    ]  # fmt: skip
+
+
+def test_the_kinds_that_may_pass_are_those():
+    assert {kind for kind, letter in emails.LETTERS.items() if letter.passing} == set(PASSED)
+
+
+def test_without_an_alert_address_the_owner_gets_none(installed, completed, rows):
+    event = completed()
+    other = installed(ALERT_EMAIL="").test_client()
+    body = json.dumps(event)
+    assert other.post("/webhooks/stripe", data=body, headers=sign(body)).status_code == 200
+    assert rows("SELECT kind, recipient FROM emails") == [("receipt", CUSTOMER)]
