@@ -4,6 +4,7 @@ then the tests.
 HISTORIES and HTTP_HISTORIES say how many are played, SEED which: `make soak` plays more.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -31,6 +32,14 @@ def moved_clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
     moved = MovedClock()
     monkeypatch.setattr(clock, "now", moved)
     return moved
+
+
+@pytest.fixture
+def silence() -> Iterator[None]:
+    """Thousands of failures that were meant are logged with their tracebacks otherwise."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture

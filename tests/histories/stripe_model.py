@@ -75,8 +75,9 @@ class Stripe:
             yield Step(f"{of} is paid by card", lambda: self.pay(session))
             yield Step(f"{of} is to be paid by a debit", lambda: self.debit(session))
             yield Step(f"{of} expires", lambda: self.expire(session))
-            for code in DECLINES if self._may_be_declined(session) else ():
-                yield Step(f"{of} is declined: {code}", lambda code=code: self.decline(session, code))
+            if self._may_be_declined(session):
+                code = DECLINES[len(self.charges) % len(DECLINES)]
+                yield Step(f"{of} is declined: {code}", lambda: self.decline(session, code))
             yield Step(f"{of} asks for 3-D Secure", lambda: self.authenticate(session))
         elif session["payment_status"] == "unpaid" and self._intent(session, "processing"):
             yield Step(f"{of}: the bank pays the debit", lambda: self.bank_pays(session))

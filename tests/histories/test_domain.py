@@ -15,7 +15,7 @@ _numbers = count()
 
 
 def test_after_one_sweep_the_row_is_stripes_truth_and_the_letters_are_as_owed(
-    app, refusing, moved_clock
+    app, refusing, moved_clock, silence
 ):
     @seed(SEED)
     @settings(
