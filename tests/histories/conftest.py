@@ -21,7 +21,9 @@ SEED = int(os.environ.get("SEED", "20260601"))
 # Postgres refuses to write to the table that this transaction names, as a full disk would.
 REFUSE = """
 CREATE FUNCTION refuse_for_histories() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    IF current_setting('histories.refuse', true) = TG_TABLE_NAME THEN RAISE 'the disk is full'; END IF;
+    IF current_setting('histories.refuse', true) = TG_TABLE_NAME THEN
+        RAISE 'the disk is full';
+    END IF;
     RETURN NEW;
 END $$;
 """

@@ -34,7 +34,7 @@ def row(stripe: Stripe, attempts: Iterable[str]) -> Row:
         for one in stripe.refunds.values()
         if one["status"] in ("pending", "requires_action", "succeeded")
     )
-    came_to = {attempt: "expired" for attempt in attempts} | of_attempts(stripe)
+    came_to = dict.fromkeys(attempts, "expired") | of_attempts(stripe)
     return Row(
         status=_of_money(stripe.amount, captured, refunded)
         if captured

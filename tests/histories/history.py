@@ -18,7 +18,6 @@ from sqlalchemy import bindparam, select, text
 
 from payflow import checkout, clock, emails, events, payments, refunds
 from payflow.db import db
-from payflow.event_types import named_in
 from payflow.facts.attempts import AttemptFacts
 from payflow.facts.objects import DISPUTE, INTENT, REFUND, SESSION
 from payflow.facts.tellings import OwnFact, Telling
@@ -131,6 +130,7 @@ class History:
         event = self.waiting.pop(which % len(self.waiting))
         _say(f"delivered: {_words(event)}")
         self._receive(event)
+        return None
 
     def deliver_again(self, which: int, _: int) -> None:
         if not self.delivered:
@@ -138,6 +138,7 @@ class History:
         event = self.delivered[which % len(self.delivered)]
         _say(f"delivered again: {_words(event)}")
         self._receive(event)
+        return None
 
     def deliver_failing(self, which: int, how: int) -> None:
         """It stays among those that wait: Stripe was not told that all is well."""
@@ -146,6 +147,7 @@ class History:
         event, failure = self.waiting[which % len(self.waiting)], FAILURES[how % len(FAILURES)]
         _say(f"delivered, but {failure}: {_words(event)}")
         self._fail_to_receive(event, failure)
+        return None
 
     def _receive(self, event: Object) -> None:
         events.receive(event, json.dumps(event))
@@ -183,6 +185,7 @@ class History:
         told = self.answers.pop(which % len(self.answers))
         _say(f"heard: {', '.join(_answer_words(one) for one in told)}")
         self._record(told, "asked")
+        return None
 
     def _ask(self, which: int, how: int) -> None:
         """An answer is dated when it leaves Stripe, which may be a second later than the state it
@@ -241,6 +244,7 @@ class History:
         self.asked_for |= {str(row): row for row in rows}
         for row in rows if how % 4 else ():
             self._ask_for_refund(row, heard=how % 4 != 1, status=how)
+        return None
 
     def _ask_for_refund(self, row_id: UUID, *, heard: bool, status: int) -> None:
         row = db.session.get_one(Refund, row_id, populate_existing=True)
