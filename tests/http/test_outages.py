@@ -74,7 +74,7 @@ def test_postgres_killed_under_load_loses_no_event_and_no_letter(
 ):
     """25 payments, 200 deliveries; a delivery that is not answered 2xx is made again, as Stripe
     does."""
-    url, worker = mortal_site
+    url, _ = mortal_site
     for _ in range(25):
         assert world.pay(open_checkout(url)).status_code == 303
     told = [*world.events("checkout.session.completed"), *world.events("payment_intent.succeeded")]
@@ -115,13 +115,26 @@ def test_postgres_killed_under_load_loses_no_event_and_no_letter(
         assert ask("SELECT status, count(*) FROM payments GROUP BY 1") == [("paid", 25)]
         assert ask("SELECT outcome, count(*) FROM stripe_events GROUP BY 1") == [("recorded", 200)]
         assert ask("SELECT kind, count(*) FROM emails GROUP BY 1") == [("receipt", 25)]
-        # The worker has outlived it too.
         until(lambda: ask("SELECT state, count(*) FROM emails GROUP BY 1") == [("sent", 25)], 60)
-    assert worker.process.poll() is None
     identifiers = Counter(
         value for one in mailbox.letters() for name, value in one["headers"] if name == "Message-ID"
     )
     assert len(identifiers) == 25
+
+
+def test_the_worker_waits_for_a_database_that_is_away_for_longer(
+    mortal_site, mortal_postgres, world, mailbox
+):
+    url, worker = mortal_site
+    world.pay(open_checkout(url))
+    mortal_postgres.process.kill()
+    until(lambda: "has lost the database" in worker.output(), 40)
+    mortal_postgres.stop()
+    mortal_postgres.start()
+    (event,) = world.events("checkout.session.completed")
+    until(lambda: post(url, json.dumps(event)) == 200)
+    until(lambda: world.letters(to="customer@example.com"), 60)
+    assert worker.process.poll() is None
 
 
 def open_checkout(url):
