@@ -5,14 +5,17 @@ Each runs in a thread, with an application context and hence a database session 
 
 import functools
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from flask import Flask, current_app
 from procrastinate import PsycopgConnector
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
+from psycopg import OperationalError
 
 from payflow import emails, events, outbox, queue, reconcile, sweep
 from payflow.db import db
@@ -25,6 +28,8 @@ log = logging.getLogger(__name__)
 # Seconds between a worker's signs of life, and without one after which its jobs are taken over.
 HEARTBEAT, STALLED_AFTER = 5, 15
 CONCURRENCY = 4
+# Seconds to wait for the database before the worker begins anew.
+DATABASE_TIMEOUT = 5
 
 
 # A question to Stripe that is not answered is asked again so often, in half an hour or so; what is
@@ -131,18 +136,26 @@ async def retry_stalled_jobs(timestamp: int) -> None:
 
 
 def run_worker(database_url: str) -> None:
-    """Work until SIGTERM or SIGINT; jobs that are running then get ten seconds to end.
+    """Work until SIGTERM or SIGINT; jobs that are running then get ten seconds to end. While the
+    database is away, begin anew until it is back.
 
     Polls every second instead of listening: notifications get lost, and cost every webhook a fifth.
     """
-    connector = PsycopgConnector(conninfo=database_url)
-    with queue.app.replace_connector(connector) as app:
-        app.run_worker(
-            concurrency=CONCURRENCY,
-            fetch_job_polling_interval=1.0,
-            listen_notify=False,
-            delete_jobs="successful",
-            update_heartbeat_interval=HEARTBEAT,
-            stalled_worker_timeout=STALLED_AFTER,
-            shutdown_graceful_timeout=10,
-        )
+    while True:
+        connector = PsycopgConnector(conninfo=database_url, timeout=DATABASE_TIMEOUT)
+        try:
+            with queue.app.replace_connector(connector) as app:
+                app.run_worker(
+                    concurrency=CONCURRENCY,
+                    fetch_job_polling_interval=1.0,
+                    listen_notify=False,
+                    delete_jobs="successful",
+                    update_heartbeat_interval=HEARTBEAT,
+                    stalled_worker_timeout=STALLED_AFTER,
+                    shutdown_graceful_timeout=10,
+                )
+        except (ConnectorException, OperationalError) as error:
+            log.error("the worker has lost the database, and begins anew: %s", error)
+            time.sleep(HEARTBEAT)
+        else:
+            return

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from payflow import clock, event_types, events, gateway, outbox, reconcile
@@ -142,15 +142,13 @@ def _postpone(payment_id: UUID, by_hand: bool) -> datetime | None:
     """Set the time of the next question, and answer when this one was due; None where another sweep
     has just done so. Commits."""
     payment = db.session.get_one(Payment, payment_id, populate_existing=True)
-    due = payment.next_check_at
-    if due is None or (due > clock.now() and not by_hand):
-        db.session.commit()
-        return None
-    pause = min(max((clock.now() - payment.created_at) / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
+    due, now = payment.next_check_at, clock.now()
+    pause = min(max((now - payment.created_at) / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
     taken = db.session.execute(
         update(Payment)
         .where(Payment.id == payment_id, Payment.next_check_at == due)
-        .values(next_check_at=clock.now() + pause)
+        .where(literal(by_hand) | (Payment.next_check_at <= now))
+        .values(next_check_at=now + pause)
         .returning(Payment.id)
     ).one_or_none()
     db.session.commit()

@@ -53,7 +53,8 @@ class PostgresError(Exception):
 class Postgres:
     """A server on a folder of its own, created at the first start.
 
-    Without `durable` it is quicker, and a crash of the machine (not of the server) may lose data.
+    Without `durable` it is quicker, and a crash, be it of the server alone, may lose the commits of
+    its last second.
     """
 
     folder: Path
