@@ -73,6 +73,23 @@ def _of_session(stripe: Stripe, session: Object) -> str:
     return "processing" if processing else "failed"
 
 
+def last_declines(stripe: Stripe) -> set[str | None]:
+    """What may be shown as the last decline: that of the latest second, where Stripe still tells
+    of it; one that was cleared since may have been seen or not."""
+    told = [e for e in stripe.events if e["type"] == "payment_intent.payment_failed"]
+    latest = [e["data"]["object"] for e in told if e["created"] == told[-1]["created"]]
+    still = [
+        intent
+        for intent in latest
+        if stripe.intents[intent["id"]]["last_payment_error"] == intent["last_payment_error"]
+    ]
+    return {_code(one) for one in still} or {None, *(_code(e["data"]["object"]) for e in told)}
+
+
+def _code(intent: Object) -> str:
+    return str(intent["last_payment_error"]["decline_code"])
+
+
 def refunds(stripe: Stripe) -> dict[str, tuple[str, int]]:
     """Refund → its status and amount."""
     return {one["id"]: (one["status"], one["amount"]) for one in stripe.refunds.values()}
