@@ -17,6 +17,8 @@ from typing import Any
 from urllib.parse import unquote
 from wsgiref.types import WSGIApplication
 
+from sandbox import clock
+
 log = logging.getLogger(__name__)
 
 IDLE_AFTER_S = 75
@@ -125,7 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: str, headers: Iterable[tuple[str, str]], content: bytes) -> None:
         """Head and body in one write: on loopback that is one packet and no waiting."""
-        lines = [f"HTTP/1.1 {status}", f"Date: {self.date_time_string()}"]
+        # Who asks holds the answer's time against that of events.
+        lines = [f"HTTP/1.1 {status}", f"Date: {self.date_time_string(clock.now())}"]
         lines += [f"{name}: {value}" for name, value in headers if name.lower() != "content-length"]
         lines.append(f"Content-Length: {len(content)}")
         if self.close_connection:

@@ -129,9 +129,7 @@ def letters(stripe: Stripe, attempts: Iterable[str]) -> Letters:
         *(one for each in stripe.disputes.values() for one in _of_dispute(each)),
     }
     queued = sent | set(_given_up(stripe, ends))
-    return Letters(
-        frozenset(sent), frozenset(queued), frozenset(queued | set(_passed(stripe)))
-    )
+    return Letters(frozenset(sent), frozenset(queued), frozenset(queued | set(_passed(stripe))))
 
 
 def _of_payment(stripe: Stripe, ends: Row) -> Iterable[Letter]:

@@ -325,8 +325,7 @@ class History:
         ]
         of_nobody = set(self.attempts) - {stripe.attempt_of(s) for s in stripe.sessions.values()}
         abandoned = [
-            OwnFact(UUID(attempt), AttemptFacts(abandoned_at=self.clock()))
-            for attempt in of_nobody
+            OwnFact(UUID(attempt), AttemptFacts(abandoned_at=self.clock())) for attempt in of_nobody
         ]
         for one in [[each] for each in [*told, *abandoned]] if in_pieces else [[*told, *abandoned]]:
             self._record(one, SWEEP)
@@ -370,12 +369,17 @@ def _rows(columns: str, of: str) -> str:
 
 FOUND = text(
     f"""SELECT json_build_array(status, captured, refunded, dispute) AS row, last_decline,
-    {_rows("refund_id, status, amount",
-           "refunds WHERE payment_id = :id AND refusal IS NULL")} AS refunds,
+    {
+        _rows("refund_id, status, amount", "refunds WHERE payment_id = :id AND refusal IS NULL")
+    } AS refunds,
     {_rows("dispute_id, status, withdrawn", "disputes WHERE payment_id = :id")} AS disputes,
     {_rows("kind, about, state", "emails WHERE payment_id = :id")} AS letters,
-    {_rows("id, outcome, error",
-           "stripe_events WHERE id LIKE :events AND outcome IS DISTINCT FROM 'recorded'")}
+    {
+        _rows(
+            "id, outcome, error",
+            "stripe_events WHERE id LIKE :events AND outcome IS DISTINCT FROM 'recorded'",
+        )
+    }
     AS unhandled
     FROM payments WHERE id = :id"""
 )

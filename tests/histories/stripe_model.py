@@ -85,7 +85,9 @@ class Stripe:
             yield Step(f"{of}: the bank refuses the debit", lambda: self.bank_refuses(session))
 
     def _may_be_declined(self, session: Object) -> bool:
-        failed = [c for c in self.charges.values() if c["payment_intent"] == session["payment_intent"]]
+        failed = [
+            c for c in self.charges.values() if c["payment_intent"] == session["payment_intent"]
+        ]
         return len(failed) < MOST_DECLINES
 
     def _of_charge(self, charge: Object) -> Iterator[Step]:
@@ -97,7 +99,9 @@ class Stripe:
                 for amount in dict.fromkeys((left, (left + 2) // 3)):
                     yield Step(
                         f"{charge['id']}: {amount} are refunded in the Dashboard: {status}",
-                        lambda amount=amount, status=status: self._refund(charge, amount, status, {}),
+                        lambda amount=amount, status=status: self._refund(
+                            charge, amount, status, {}
+                        ),
                     )
         if len(self.disputes) < MOST_DISPUTES and self._is_disputable(charge):
             for inquiry in (False, True):
@@ -241,7 +245,9 @@ class Stripe:
 
     # --- refunds -----------------------------------------------------------------------------
 
-    def refund_for(self, request_id: str, intent_id: str, amount: int, status: str) -> Object | None:
+    def refund_for(
+        self, request_id: str, intent_id: str, amount: int, status: str
+    ) -> Object | None:
         """What payflow asks for: once under its key; None where Stripe refuses."""
         charge = self.charges[self.intents[intent_id]["latest_charge"]]
         if request_id not in self.kept:
