@@ -193,21 +193,22 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
 
 
 @pytest.fixture
-def work(app: Flask, postgres: Postgres) -> Callable[[], None]:
-    """Do all the jobs that are due, as the worker does, and come back."""
+def work(app: Flask, postgres: Postgres) -> Callable[..., None]:
+    """Do all the jobs that are due, as the worker does, and come back; one after the other, unless
+    told otherwise."""
 
-    def run() -> None:
+    def run(at_once: int = 1) -> None:
         connector = PsycopgConnector(conninfo=postgres.url("payflow"))
         with queue.app.replace_connector(connector) as worker:
-            asyncio.run(_work_off(worker))
+            asyncio.run(_work_off(worker, at_once))
 
     return run
 
 
-async def _work_off(worker: Any) -> None:
+async def _work_off(worker: Any, at_once: int) -> None:
     async with worker.open_async():
         await worker.run_worker_async(
-            wait=False, listen_notify=False, install_signal_handlers=False
+            concurrency=at_once, wait=False, listen_notify=False, install_signal_handlers=False
         )
 
 

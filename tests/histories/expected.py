@@ -34,7 +34,7 @@ def row(stripe: Stripe, attempts: Iterable[str]) -> Row:
         for one in stripe.refunds.values()
         if one["status"] in ("pending", "requires_action", "succeeded")
     )
-    came_to = {attempt: "expired" for attempt in attempts} | of_attempts(stripe)
+    came_to = dict.fromkeys(attempts, "expired") | of_attempts(stripe)
     return Row(
         status=_of_money(stripe.amount, captured, refunded)
         if captured
@@ -74,20 +74,35 @@ def _of_session(stripe: Stripe, session: Object) -> str:
 
 
 def last_declines(stripe: Stripe) -> set[str | None]:
-    """What may be shown as the last decline: that of the latest second, where Stripe still tells
-    of it; one that was cleared since may have been seen or not."""
-    told = [e for e in stripe.events if e["type"] == "payment_intent.payment_failed"]
-    latest = [e["data"]["object"] for e in told if e["created"] == told[-1]["created"]]
-    still = [
-        intent
-        for intent in latest
-        if stripe.intents[intent["id"]]["last_payment_error"] == intent["last_payment_error"]
+    """What may be shown as the last decline: that of the last try, as long as Stripe tells of it.
+
+    One that was cleared since may have been seen or not. What was tried before but refused after
+    (a debit) may be taken for the last as well: which it is, only its event tells.
+    """
+    told = [
+        (event["created"], event["data"]["object"])
+        for event in stripe.events
+        if event["type"] == "payment_intent.payment_failed"
     ]
-    return {_code(one) for one in still} or {None, *(_code(e["data"]["object"]) for e in told)}
+    tried = max((_tried_at(stripe, intent) for _, intent in told), default=0)
+    last = [intent for told_at, intent in told if told_at >= tried]
+    is_told = [
+        stripe.intents[one["id"]]["last_payment_error"] == one["last_payment_error"]
+        for one in last
+        if _tried_at(stripe, one) == tried
+    ]
+    if all(is_told) and is_told:
+        return {_code(one) for one in last}
+    return {None, *(_code(intent) for _, intent in told)}
+
+
+def _tried_at(stripe: Stripe, intent: Object) -> int:
+    return int(stripe.charges[intent["last_payment_error"]["charge"]]["created"])
 
 
 def _code(intent: Object) -> str:
-    return str(intent["last_payment_error"]["decline_code"])
+    error = intent["last_payment_error"]
+    return str(error.get("decline_code") or error["code"])
 
 
 def refunds(stripe: Stripe) -> dict[str, tuple[str, int]]:

@@ -18,7 +18,6 @@ from sqlalchemy import bindparam, select, text
 
 from payflow import checkout, clock, emails, events, payments, refunds
 from payflow.db import db
-from payflow.event_types import named_in
 from payflow.facts.attempts import AttemptFacts
 from payflow.facts.objects import DISPUTE, INTENT, REFUND, SESSION
 from payflow.facts.tellings import OwnFact, Telling
@@ -291,7 +290,7 @@ class History:
         self.sweep(in_pieces=ending.in_pieces)
         self.settle()
         self.check()
-        if self.answers or self.waiting and ending.after:
+        if self.answers or (self.waiting and ending.after):
             self.deliver_of_what_waits(ending.after)
             for _ in self.answers[:]:
                 self.hear(0)

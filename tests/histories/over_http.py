@@ -87,7 +87,12 @@ class OverHttp:
         try:
             getattr(self, move.do)(move.which)
         # Stripe, the desk or payflow says no: it does not happen.
-        except (requests.HTTPError, GatewayError, refunds.Refused, refunds.NotRefundable) as refusal:
+        except (
+            requests.HTTPError,
+            GatewayError,
+            refunds.Refused,
+            refunds.NotRefundable,
+        ) as refusal:
             note(f"  refused: {refusal}")
         finally:
             db.session.rollback()
@@ -216,6 +221,7 @@ class OverHttp:
         found = db.session.execute(FOUND, {"id": self.payment_id, "events": "evt"}).one()
         db.session.rollback()
         assert expected.Row(*found.row) == expected.row(stripe, attempts)
+        assert found.last_decline in expected.last_declines(stripe)
         assert {one: tuple(told) for one, *told in found.refunds} == expected.refunds(stripe)
         assert {one: tuple(told) for one, *told in found.disputes} == expected.disputes(stripe)
         owed = expected.letters(stripe, attempts)

@@ -2,6 +2,7 @@
 
 from hypothesis import Phase, given, seed, settings
 
+from payflow.jobs import CONCURRENCY
 from tests.histories.conftest import HTTP_HISTORIES, SEED, as_often_as
 from tests.histories.over_http import OverHttp, beginnings, moves
 
@@ -23,7 +24,7 @@ def test_after_one_sweep_the_row_and_the_mailbox_are_as_stripe_has_it(
         mailbox.set(deliver=False)
         history.move_on(60)  # no request of payflow's is under way any more
         history.sweep()
-        work()
+        work(at_once=CONCURRENCY)
         history.check(mailbox.letters())
 
     play()
