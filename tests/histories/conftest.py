@@ -31,7 +31,9 @@ HTTP_HISTORIES = int(os.environ.get("HTTP_HISTORIES", "100"))
 # Postgres refuses to write to the table that this transaction names, as a full disk would.
 REFUSE = """
 CREATE FUNCTION refuse_for_histories() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    IF current_setting('histories.refuse', true) = TG_TABLE_NAME THEN RAISE 'the disk is full'; END IF;
+    IF current_setting('histories.refuse', true) = TG_TABLE_NAME THEN
+        RAISE 'the disk is full';
+    END IF;
     RETURN NEW;
 END $$;
 """

@@ -9,7 +9,7 @@ any list is a history, and so is any part of one.
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from hypothesis import note
@@ -35,6 +35,7 @@ FAILURES = (
     "procrastinate_jobs", "the process dies",
 )  # fmt: skip
 LATER = timedelta(hours=2)
+T = TypeVar("T")
 
 
 class Move(NamedTuple):
@@ -55,6 +56,10 @@ numbers = st.integers(0, 255)
 moves = st.lists(
     st.builds(Move, st.sampled_from(MOVES), numbers, numbers), min_size=10, max_size=50
 )
+
+
+class NotPossible(Exception):
+    """Nothing is there to do it with."""
 
 
 class Ending(NamedTuple):
@@ -104,7 +109,10 @@ class History:
         self._open_session(heard=True)
 
     def play(self, move: Move) -> None:
-        getattr(self, move.do)(move.which, move.how)
+        try:
+            getattr(self, move.do)(move.which, move.how)
+        except NotPossible:
+            self.happen(move.which)
         self.waiting += self.stripe.events[self.seen :]
         self.seen = len(self.stripe.events)
 
@@ -116,7 +124,7 @@ class History:
     def happen(self, which: int, _: int = 0) -> None:
         possible = self.stripe.possible()
         if possible:
-            step = possible[which % len(possible)]
+            step = _one_of(possible, which)
             _say(f"at {self.stripe.now}: {step.words}")
             step.happen()
 
@@ -126,36 +134,30 @@ class History:
     # --- deliveries --------------------------------------------------------------------------
 
     def deliver(self, which: int, _: int = 0) -> None:
-        if not self.waiting:
-            return self.happen(which)
-        event = self.waiting.pop(which % len(self.waiting))
+        event = _one_of(self.waiting, which)
+        self.waiting.remove(event)
         _say(f"delivered: {_words(event)}")
         self._receive(event)
 
     def deliver_again(self, which: int, _: int) -> None:
-        if not self.delivered:
-            return self.deliver(which)
-        event = self.delivered[which % len(self.delivered)]
+        event = _one_of(self.delivered, which)
         _say(f"delivered again: {_words(event)}")
         self._receive(event)
 
     def deliver_failing(self, which: int, how: int) -> None:
         """It stays among those that wait: Stripe was not told that all is well."""
-        if not self.waiting:
-            return self.happen(which)
-        event, failure = self.waiting[which % len(self.waiting)], FAILURES[how % len(FAILURES)]
+        event, failure = _one_of(self.waiting, which), _one_of(FAILURES, how)
         _say(f"delivered, but {failure}: {_words(event)}")
         self._fail_to_receive(event, failure)
 
     def lie(self, which: int, how: int) -> None:
         """A delivery that disagrees with what was asked for: never believed, until it is asked
         about."""
-        sessions = list(self.stripe.sessions.values())
-        session = sessions[which % len(sessions)]
-        lies = ({"amount_total": 1}, {"currency": "usd"}, {"livemode": True})
-        untrue = session | {"status": "complete", "payment_status": "paid"} | lies[how % len(lies)]
+        session = _one_of(list(self.stripe.sessions.values()), which)
+        lie = _one_of(({"amount_total": 1}, {"currency": "usd"}, {"livemode": True}), how)
+        untrue = session | {"status": "complete", "payment_status": "paid"} | lie
         event = self.stripe.event("checkout.session.completed", untrue)
-        _say(f"delivered: the lie {lies[how % len(lies)]} about {session['id']}")
+        _say(f"delivered: the lie {lie} about {session['id']}")
         self._receive(event)
 
     def _receive(self, event: Object) -> None:
@@ -190,9 +192,8 @@ class History:
         self._ask(which, how)
 
     def hear(self, which: int, _: int = 0) -> None:
-        if not self.answers:
-            return self.happen(which)
-        told = self.answers.pop(which % len(self.answers))
+        told = _one_of(self.answers, which)
+        self.answers.remove(told)
         _say(f"heard: {', '.join(_answer_words(one) for one in told)}")
         self._record(told, "asked")
 
@@ -202,7 +203,7 @@ class History:
         stripe = self.stripe
         known = [*stripe.sessions.values(), *stripe.intents.values(), *stripe.refunds.values(),
                  *stripe.disputes.values()]  # fmt: skip
-        asked = known[which % len(known)]
+        asked = _one_of(known, which)
         told = [asked]
         if asked["object"] in (REFUND, DISPUTE):
             told = [stripe.intents[asked["payment_intent"]], asked]
@@ -223,7 +224,7 @@ class History:
 
     # --- what payflow does of itself -----------------------------------------------------------
 
-    def try_again(self, which: int, how: int) -> None:
+    def try_again(self, _: int, how: int) -> None:
         """The next attempt, once this one has failed; or, as should not be, beside it."""
         attempt = payments.current_attempt(self.payment_id)
         db.session.rollback()
@@ -235,7 +236,7 @@ class History:
             if how % 5:
                 self._open_session(heard=how % 3 != 2)
         else:
-            self.happen(which)
+            raise NotPossible
 
     def _open_session(self, *, heard: bool) -> None:
         session = self.stripe.open_session(self.attempts[-1])
@@ -249,7 +250,7 @@ class History:
             rows = refunds._request(self.payment_id, None if which % 2 else 1 + which)
         except refunds.NotRefundable:
             db.session.rollback()
-            return self.happen(which)
+            raise NotPossible from None
         self.asked_for |= {str(row): row for row in rows}
         for row in rows if how % 4 else ():
             self._ask_for_refund(row, heard=how % 4 != 1, status=how)
@@ -382,6 +383,12 @@ FOUND = text(
     AS unhandled
     FROM payments WHERE id = :id"""
 )
+
+
+def _one_of(several: Sequence[T], which: int) -> T:
+    if not several:
+        raise NotPossible
+    return several[which % len(several)]
 
 
 def _say(what: str) -> None:

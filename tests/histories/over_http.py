@@ -1,7 +1,8 @@
-"""One history over HTTP: payflow as it is deployed, and the real stand-in, which delivers by itself:
-with drops, doubles, delays and bad signatures, and not at all for a while.
+"""One history over HTTP: payflow as it is deployed, and the real stand-in, which delivers by
+itself: with drops, doubles, delays and bad signatures, and not at all for a while.
 
-A history is a list of moves, each a name and a number that chooses; what is refused does not happen.
+A history is a list of moves, each a name and a number that chooses; what is refused does not
+happen.
 """
 
 from collections.abc import Callable
@@ -45,6 +46,9 @@ OUTCOMES = (None, "pending", "requires_action", "fails")
 VERDICTS = ("won", "lost", "escalated", "reversed")
 # Seconds: debits, refunds and disputes are answered; a session expires; a deadline passes.
 FORWARD = (1, 10, 300, 25 * 60 * 60, 10 * 24 * 60 * 60)
+
+
+REFUSALS = (requests.HTTPError, GatewayError, refunds.Refused, refunds.NotRefundable)
 
 
 class Move(NamedTuple):

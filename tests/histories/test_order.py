@@ -47,7 +47,7 @@ def test_any_two_orders_of_the_same_tellings_end_in_the_same_row(app, moved_cloc
 
 
 def told_in_order(history: History, random: Random):
-    """The payment's rows once all was told in this order, with repeats; then nothing of it stays."""
+    """The payment's rows once all was told in this order, with repeats; nothing of it stays."""
     told = [*history.stripe.events, *history.answers]
     told += random.choices(told, k=random.randrange(4)) if told else []
     random.shuffle(told)

@@ -1,5 +1,6 @@
 """The same promise over HTTP: the real stand-in delivers as badly as it can, then one sweep."""
 
+import pytest
 from hypothesis import Phase, given, seed, settings
 
 from payflow.jobs import CONCURRENCY
@@ -7,8 +8,9 @@ from tests.histories.conftest import HTTP_HISTORIES, SEED, as_often_as
 from tests.histories.over_http import OverHttp, beginnings, moves
 
 
+@pytest.mark.usefixtures("_web")
 def test_after_one_sweep_the_row_and_the_mailbox_are_as_stripe_has_it(
-    app, _web, mailbox, moved_clock, silence, work, emptied
+    app, mailbox, moved_clock, silence, work, emptied
 ):
     # Deliveries race: what fails once need not fail again, and is not made smaller.
     @seed(SEED)
