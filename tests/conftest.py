@@ -195,10 +195,11 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
 
 
 @pytest.fixture
-def work(app: Flask, postgres: Postgres) -> Callable[[], None]:
-    """Do all the jobs that are due, as the worker does, and come back."""
+def work(app: Flask, postgres: Postgres) -> Callable[..., None]:
+    """Do all the jobs that are due, as the worker does, and come back; one after the other, unless
+    told otherwise."""
 
-    def run() -> None:
+    def run(at_once: int = 1) -> None:
         connector = PsycopgConnector(conninfo=postgres.url("payflow"))
         # In a thread of its own, where no event loop runs: a browser's stays in the main one.
         context = contextvars.copy_context()
@@ -209,15 +210,15 @@ def work(app: Flask, postgres: Postgres) -> Callable[[], None]:
         ):
             # What is due by the clock on the wall would come between, once a minute.
             patch.setattr(worker, "periodic_registry", PeriodicRegistry())
-            thread.submit(context.run, asyncio.run, _work_off(worker)).result()
+            thread.submit(context.run, asyncio.run, _work_off(worker, at_once)).result()
 
     return run
 
 
-async def _work_off(worker: Any) -> None:
+async def _work_off(worker: Any, at_once: int) -> None:
     async with worker.open_async():
         await worker.run_worker_async(
-            wait=False, listen_notify=False, install_signal_handlers=False
+            concurrency=at_once, wait=False, listen_notify=False, install_signal_handlers=False
         )
 
 

@@ -183,17 +183,20 @@ def read_intent(intent: Mapping[str, Any], asked: Asked, told_at: datetime) -> A
 
 
 def decline_of(intent: Mapping[str, Any], told_at: datetime) -> Decline | None:
-    """Why the last try to pay was refused, if the PaymentIntent says so."""
+    """Why the last try to pay was refused, if the PaymentIntent says so; when, says the charge
+    where that is told as well: who asks later must not make an old decline the latest."""
     error = intent.get("last_payment_error")
     if not isinstance(error, Mapping):
         return None
     code = error.get("decline_code") or error.get("code")
     message = error.get("message")
+    refused, charge = id_of(error.get("charge")), intent.get("latest_charge")
+    tried_at = _charged_at(charge) if id_of(charge) == refused else None
     return Decline(
-        at=told_at,
+        at=tried_at or told_at,
         code=str(code) if is_word(code) else "unknown",
         message=message if isinstance(message, str) else "",
-        subject=id_of(error.get("charge")) or word(intent, "id"),
+        subject=refused or word(intent, "id"),
     )
 
 

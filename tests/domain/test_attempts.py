@@ -294,6 +294,20 @@ def test_a_decline_is_told_by_the_payment_intent(error, code, message, subject):
     assert (decline.code, decline.message, decline.subject) == (code, message, subject)
 
 
+def test_an_old_decline_that_is_asked_about_later_is_not_the_latest():
+    def declined(code, minutes):
+        charge = {"id": f"ch_{code}", "object": "charge", "created": int(at(minutes).timestamp())}
+        error = {"code": code, "charge": charge["id"]}
+        return intent(
+            status="requires_payment_method", last_payment_error=error, latest_charge=charge
+        )
+
+    first = read_intent(declined("lost_card", 0), ASKED, at(60))
+    second = read_intent(declined("incorrect_cvc", 5), ASKED, at(5))
+    assert (first.declined_at, second.declined_at) == (at(0), at(5))
+    assert merge(first, second).decline == "incorrect_cvc"
+
+
 @pytest.mark.parametrize("error", [None, "card_declined", 7, []])
 def test_no_decline_is_no_decline(error):
     assert decline_of(intent(last_payment_error=error), NOON) is None

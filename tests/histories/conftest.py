@@ -4,19 +4,29 @@ then the tests.
 HISTORIES and HTTP_HISTORIES say how many are played, SEED which: `make soak` plays more.
 """
 
+import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import psycopg
 import pytest
 from flask import Flask
+from hypothesis import HealthCheck, Phase, settings
 
 from payflow import clock
+from payflow.db import db
 from sandbox.postgres import Postgres
-from tests.histories.history import MovedClock
+
+# Their assertions tell what differs.
+pytest.register_assert_rewrite("tests.histories.history", "tests.histories.over_http")
+
+from tests.histories.history import FAILURES, MovedClock  # noqa: E402
 
 SEED = int(os.environ.get("SEED", "20260601"))
+HISTORIES = int(os.environ.get("HISTORIES", "400"))
+HTTP_HISTORIES = int(os.environ.get("HTTP_HISTORIES", "100"))
 
 # Postgres refuses to write to the table that this transaction names, as a full disk would.
 REFUSE = """
@@ -29,6 +39,23 @@ END $$;
 """
 
 
+def as_often_as(histories: int) -> settings:
+    """Hypothesis's settings: so many, as the seed says, whatever earlier runs have found."""
+    return settings(
+        max_examples=histories,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+
+
+@pytest.fixture(scope="session")
+def counter() -> Iterator[int]:
+    """Keeps the ids of one history apart from those of all others."""
+    return count(1)
+
+
 @pytest.fixture
 def moved_clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
     moved = MovedClock()
@@ -38,17 +65,19 @@ def moved_clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Thousands of failures that were meant are logged with their tracebacks otherwise."""
+    """What costs time and nobody reads: tracebacks of failures that were meant, and the collector's
+    search through all that was imported."""
     logging.disable()
+    gc.collect()
+    gc.freeze()
     yield
+    gc.unfreeze()
     logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
 def refusing(app: Flask, postgres: Postgres) -> Iterator[None]:
     """A database that refuses what `set_config('histories.refuse', …)` says."""
-    from tests.histories.history import FAILURES
-
     with psycopg.connect(postgres.url("payflow"), autocommit=True) as connection:
         connection.execute(REFUSE)
         for table in FAILURES[:-1]:
@@ -63,3 +92,17 @@ def refusing(app: Flask, postgres: Postgres) -> Iterator[None]:
 
 def pytest_report_header() -> str:
     return f"histories: SEED={SEED}"
+
+
+@pytest.fixture
+def emptied(app: Flask, postgres: Postgres) -> Iterator[Callable[[], None]]:
+    """Empty the database between two histories of one test."""
+    with psycopg.connect(postgres.url("payflow"), autocommit=True) as connection:
+
+        def empty() -> None:
+            db.session.remove()
+            connection.execute(
+                "TRUNCATE payments, stripe_events, sweep_state, procrastinate_jobs CASCADE"
+            )
+
+        yield empty

@@ -73,6 +73,38 @@ def _of_session(stripe: Stripe, session: Object) -> str:
     return "processing" if processing else "failed"
 
 
+def last_declines(stripe: Stripe) -> set[str | None]:
+    """What may be shown as the last decline: that of the last try, as long as Stripe tells of it.
+
+    One that was cleared since may have been seen or not. What was tried before but refused after
+    (a debit) may be taken for the last as well: which it is, only its event tells.
+    """
+    told = [
+        (event["created"], event["data"]["object"])
+        for event in stripe.events
+        if event["type"] == "payment_intent.payment_failed"
+    ]
+    tried = max((_tried_at(stripe, intent) for _, intent in told), default=0)
+    last = [intent for told_at, intent in told if told_at >= tried]
+    is_told = [
+        stripe.intents[one["id"]]["last_payment_error"] == one["last_payment_error"]
+        for one in last
+        if _tried_at(stripe, one) == tried
+    ]
+    if all(is_told) and is_told:
+        return {_code(one) for one in last}
+    return {None, *(_code(intent) for _, intent in told)}
+
+
+def _tried_at(stripe: Stripe, intent: Object) -> int:
+    return int(stripe.charges[intent["last_payment_error"]["charge"]]["created"])
+
+
+def _code(intent: Object) -> str:
+    error = intent["last_payment_error"]
+    return str(error.get("decline_code") or error["code"])
+
+
 def refunds(stripe: Stripe) -> dict[str, tuple[str, int]]:
     """Refund → its status and amount."""
     return {one["id"]: (one["status"], one["amount"]) for one in stripe.refunds.values()}

@@ -18,7 +18,7 @@ Object = dict[str, Any]
 # As often as a history may begin something anew.
 MOST_DECLINES, MOST_REFUNDS, MOST_DISPUTES = 2, 3, 2
 
-DECLINES = ("insufficient_funds", "lost_card", "generic_decline")
+DECLINES = ("lost_card", "insufficient_funds", "generic_decline")
 REFUND_STEPS = {
     "pending": ("succeeded", "failed", "requires_action"),
     "requires_action": ("succeeded", "canceled", "failed", "pending"),
@@ -57,6 +57,7 @@ class Stripe:
     events: list[Object] = field(default_factory=list)
     # Idempotency key → the refund that was made under it.
     kept: dict[str, Object] = field(default_factory=dict)
+    _numbered: int = 0
 
     # --- what can happen ---------------------------------------------------------------------
 
@@ -357,16 +358,19 @@ class Stripe:
     # --- what is told ------------------------------------------------------------------------
 
     def _tell(self, kind: str, about: Object) -> None:
-        self.events.append(
-            {
-                "id": f"evt_{self.key}_{len(self.events) + 1}",
-                "object": "event",
-                "created": self.now,
-                "data": {"object": deepcopy(about)},
-                "livemode": False,
-                "type": kind,
-            }
-        )
+        self.events.append(self.event(kind, about))
+
+    def event(self, kind: str, about: Object) -> Object:
+        """An event about the object as it is now."""
+        self._numbered += 1
+        return {
+            "id": f"evt_{self.key}_{self._numbered}",
+            "object": "event",
+            "created": self.now,
+            "data": {"object": deepcopy(about)},
+            "livemode": False,
+            "type": kind,
+        }
 
     def retrieved(self, stripes: Object) -> Object:
         """The object as Stripe answers now, expanded as payflow's gateway asks for it."""

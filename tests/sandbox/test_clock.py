@@ -1,6 +1,7 @@
 """The stand-in's clock: forward by hand, and all that goes by it."""
 
 import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def test_sessions_expire_when_the_clock_passes_their_time(
     assert client.v1.checkout.sessions.retrieve(second.id).status == "open"
     (told,) = eventually(lambda: endpoint.of_type("checkout.session.expired"))
     assert told.event["created"] == first.expires_at
+
+
+def test_answers_are_dated_by_the_stand_ins_clock_as_events_are(sandbox: Sandbox) -> None:
+    sandbox.advance(DAY)
+    dated = parsedate_to_datetime(sandbox.get("/_sandbox/clock").headers["Date"])
+    assert abs(dated.timestamp() - time.time() - DAY) < 60
 
 
 def test_what_happens_in_between_happens_in_its_order(

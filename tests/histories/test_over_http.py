@@ -1,0 +1,32 @@
+"""The same promise over HTTP: the real stand-in delivers as badly as it can, then one sweep."""
+
+import pytest
+from hypothesis import Phase, given, seed, settings
+
+from payflow.jobs import CONCURRENCY
+from tests.histories.conftest import HTTP_HISTORIES, SEED, as_often_as
+from tests.histories.over_http import OverHttp, beginnings, moves
+
+
+@pytest.mark.usefixtures("_web")
+def test_after_one_sweep_the_row_and_the_mailbox_are_as_stripe_has_it(
+    app, mailbox, moved_clock, silence, work, emptied
+):
+    # Deliveries race: what fails once need not fail again, and is not made smaller.
+    @seed(SEED)
+    @settings(as_often_as(HTTP_HISTORIES), phases=[Phase.generate])
+    @given(beginnings, moves)
+    def play(beginning, moves):
+        emptied()
+        faults, card = beginning
+        history = OverHttp(mailbox, app.test_client(), moved_clock, faults)
+        history.pay(card)
+        for move in moves:
+            history.play(move)
+        mailbox.set(deliver=False)
+        history.move_on(60)  # no request of payflow's is under way any more
+        history.sweep()
+        work(at_once=CONCURRENCY)
+        history.check(mailbox.letters())
+
+    play()
