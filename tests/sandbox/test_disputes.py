@@ -7,7 +7,7 @@ import requests
 import stripe
 
 from .conftest import Endpoint, Sandbox, eventually, pay, session_params
-from .test_refunds import charge_of, paid, types_about
+from .merchant import charge_of, paid, types_about
 
 FRAUD = "4000000000000259"
 NOT_RECEIVED = "4000000000002685"

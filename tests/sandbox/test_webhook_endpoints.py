@@ -8,7 +8,7 @@ import requests
 import stripe
 
 from .conftest import SECRET, Endpoint, Sandbox, eventually, session_params
-from .test_refunds import paid
+from .merchant import expire_one, paid
 
 EXPIRED = "checkout.session.expired"
 
@@ -19,10 +19,6 @@ def other() -> Iterator[Endpoint]:
     other = Endpoint()
     yield other
     other.close()
-
-
-def expire_one(client: stripe.StripeClient) -> None:
-    client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
 
 
 def added(client: stripe.StripeClient, endpoint: Endpoint, **params: Any) -> Any:
