@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from sandbox import store
+
 _NAME = "clock_offset_s"
 
 # One process has one clock. Reading it takes no database.
@@ -37,16 +39,21 @@ def offset() -> float:
 
 def move(db: sqlite3.Connection, offset_s: float) -> None:
     """Sets how many seconds the clock is ahead of the machine's (0: not at all)."""
-    global _offset_s
+    before = _offset_s
     db.execute("INSERT OR REPLACE INTO clock (name, value) VALUES (?, ?)", (_NAME, offset_s))
+    store.if_undone(db, lambda: _set(before))
+    _set(offset_s)
+
+
+def _set(offset_s: float) -> None:
+    global _offset_s
     _offset_s = offset_s
 
 
 def restore(db: sqlite3.Connection) -> None:
-    """At the start: the clock goes on where the last process left it."""
-    global _offset_s
+    """Before anything is dated: the clock goes on where the last process left it."""
     row = db.execute("SELECT value FROM clock WHERE name = ?", (_NAME,)).fetchone()
-    _offset_s = 0.0 if row is None else float(row["value"])
+    _set(0.0 if row is None else float(row["value"]))
 
 
 @contextmanager

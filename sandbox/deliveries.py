@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sandbox import clock, events, faults, settings, webhook_client, webhook_endpoints
 from sandbox.faults import Strike
 from sandbox.settings import Endpoint
-from sandbox.store import JsonDict, Store
+from sandbox.store import Closed, JsonDict, Store
 from sandbox.webhook_client import Answer
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,8 @@ class Deliveries:
         while True:
             try:
                 self._claim_what_is_due()
-            except sqlite3.ProgrammingError:
-                return  # the store was closed: the process is ending
+            except Closed:
+                return
             except Exception:
                 # This thread must outlive whatever one delivery met, or nothing would leave.
                 log.exception("claiming deliveries failed for a reason of the sandbox's own")
@@ -150,8 +150,8 @@ class Deliveries:
             try:
                 self._sent.append(send(letter))
                 self._write_down()
-            except sqlite3.ProgrammingError:
-                return  # the store was closed: the process is ending
+            except Closed:
+                return
             except Exception:
                 # A sender must outlive whatever one delivery met, or the pool would dry up.
                 log.exception("a delivery failed for a reason of the sandbox's own")

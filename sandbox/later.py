@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 from sandbox import clock, idempotency
 from sandbox.deliveries import Deliveries
-from sandbox.store import Store
+from sandbox.store import Closed, Store, part
 
 log = logging.getLogger(__name__)
 
@@ -90,13 +90,11 @@ def _take(db: sqlite3.Connection, until: float) -> sqlite3.Row | None:
 
 def _do(db: sqlite3.Connection, row: sqlite3.Row) -> None:
     """One thing, whole or not at all; its failure must not stop the clock for all others."""
-    db.execute("SAVEPOINT one_thing")
     try:
-        ACTIONS[row["action"]](db, row["object_id"])
+        with part(db):
+            ACTIONS[row["action"]](db, row["object_id"])
     except Exception:
         log.exception("%s of %s failed", row["action"], row["object_id"])
-        db.execute("ROLLBACK TO one_thing")
-    db.execute("RELEASE one_thing")
 
 
 def advance(db: sqlite3.Connection, seconds: float) -> int:
@@ -112,9 +110,7 @@ def move_to(db: sqlite3.Connection, unix: float) -> int:
 
 
 def start(store: Store, deliveries: Deliveries) -> None:
-    """Restores the clock and lets it tick, in a thread of its own."""
-    with store.reading() as db:
-        clock.restore(db)
+    """Lets the clock tick, in a thread of its own."""
     threading.Thread(
         target=_tick_forever, args=(store, deliveries), name="clock", daemon=True
     ).start()
@@ -124,8 +120,8 @@ def _tick_forever(store: Store, deliveries: Deliveries) -> None:
     while True:
         try:
             _tick(store, deliveries)
-        except sqlite3.ProgrammingError:
-            return  # the store was closed: the process is ending
+        except Closed:
+            return
         except Exception:
             # A tick that met trouble must not be the last one.
             log.exception("a tick of the clock failed")

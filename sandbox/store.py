@@ -125,17 +125,32 @@ FORGOTTEN_BY_RESET = (
 )  # fmt: skip
 
 
+class Closed(Exception):
+    """The store was closed: the process is ending, and so should the thread that meets this."""
+
+
 class Connection(sqlite3.Connection):
-    """Remembers what is read at every turn and hardly ever changes: the switches, the endpoints."""
+    """Remembers what is read at every turn and hardly ever changes: the switches, the endpoints.
+
+    ``undo`` puts back what a rolled-back transaction changed outside of the database; ``told`` are
+    the events stored so far, which nobody is to hear of before the commit.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.memory: dict[str, Any] = {}
+        self.undo: list[Callable[[], None]] = []
+        self.told: list[bytes] = []
+
+
+def _ours(db: sqlite3.Connection) -> Connection:
+    assert isinstance(db, Connection), "the store makes all connections"
+    return db
 
 
 def remembered(db: sqlite3.Connection, name: str, read: Callable[[], Read]) -> Read:
     """What ``read`` gives, asked only once until :func:`forget`; nobody may change it."""
-    assert isinstance(db, Connection), "the store makes all connections"
+    db = _ours(db)
     if name not in db.memory:
         db.memory[name] = read()
     found: Read = db.memory[name]
@@ -144,9 +159,38 @@ def remembered(db: sqlite3.Connection, name: str, read: Callable[[], Read]) -> R
 
 def forget(db: sqlite3.Connection, *names: str) -> None:
     """Call when what was read changes; without names, all of it."""
-    assert isinstance(db, Connection), "the store makes all connections"
+    db = _ours(db)
     for name in names or list(db.memory):
         db.memory.pop(name, None)
+
+
+def if_undone(db: sqlite3.Connection, put_back: Callable[[], None]) -> None:
+    """Calls ``put_back`` if the transaction, or the :func:`part` of it, is rolled back."""
+    _ours(db).undo.append(put_back)
+
+
+@contextmanager
+def part(db: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction that is undone whole, and alone, if it raises."""
+    db = _ours(db)
+    undo, told = len(db.undo), len(db.told)
+    db.execute("SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK TO part")
+        _put_back(db, undo, told)
+        raise
+    finally:
+        db.execute("RELEASE part")
+
+
+def _put_back(db: Connection, undo: int, told: int) -> None:
+    """All that was remembered, or changed elsewhere, since these two lists were so long."""
+    while len(db.undo) > undo:
+        db.undo.pop()()
+    del db.told[told:]
+    forget(db)
 
 
 class Store:
@@ -154,45 +198,56 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._closed = False
+        self._tell: Callable[[bytes], None] | None = None
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, factory=Connection
         )
         self._connection.row_factory = sqlite3.Row
         # NORMAL: a crash of the process loses nothing, only one of the machine could.
         self._connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
-        self._upgrade()
         self._connection.executescript(SCHEMA)
         # A process that died while sending never learned the answer: those are sent again.
         self._connection.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
 
-    def _upgrade(self) -> None:
-        """A folder of the first version knew one endpoint: it forgets how deliveries went."""
-        columns = self._connection.execute("PRAGMA table_info(deliveries)").fetchall()
-        if columns and "judged" not in {column["name"] for column in columns}:
-            self._connection.executescript("DROP TABLE attempts; DROP TABLE deliveries;")
-
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Reads and writes that stand or fall together. Never wait for the network inside."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+        """Reads and writes that stand or fall together. Never wait for the network inside.
+
+        Raises :class:`Closed`, as :meth:`reading` does.
+        """
+        with self.reading() as db:
+            db.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
+                yield db
+                db.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
-                forget(self._connection)
+                db.execute("ROLLBACK")
+                _put_back(db, 0, 0)
                 raise
-            self._connection.execute("COMMIT")
+            self._committed(db)
+
+    def _committed(self, db: Connection) -> None:
+        db.undo.clear()
+        told, db.told = db.told, []
+        if self._tell is not None:
+            for body in told:
+                self._tell(body)
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """A consistent look: nothing is written by others in the meantime."""
         with self._lock:
+            if self._closed:
+                raise Closed
             yield self._connection
 
-    def on_event(self, told: Callable[[bytes], None]) -> None:
-        """Calls ``told`` with the body of each event stored from now on; for recordings."""
-        self._connection.create_function("event_stored", 1, told)
+    def on_event(self, tell: Callable[[bytes], None]) -> None:
+        """Calls ``tell`` with the body of each event committed from now on; for recordings."""
+        self._tell = tell
+        self._connection.create_function(
+            "event_stored", 1, lambda body: self._connection.told.append(body)
+        )
         self._connection.execute(
             "CREATE TEMP TRIGGER tell_of_events AFTER INSERT ON main.events"
             " BEGIN SELECT event_stored(NEW.body); END"
@@ -200,6 +255,7 @@ class Store:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             self._connection.close()
 
 
