@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sandbox import clock, idempotency
+from sandbox import clock, events, idempotency
 from sandbox.deliveries import Deliveries
 from sandbox.store import Closed, Store, part
 
@@ -132,5 +132,6 @@ def _tick(store: Store, deliveries: Deliveries) -> None:
     with store.transaction() as db:
         done = run_due(db)
         idempotency.forget_old(db, clock.now())
+        events.forget_old(db)
     if done:
         deliveries.wake()

@@ -49,7 +49,7 @@ def list_events(db: sqlite3.Connection, values: Mapping[str, Any]) -> JsonDict:
         conditions.append("(" + " OR ".join(["type GLOB ?"] * len(types)) + ")")
         arguments += types
     if "delivery_success" in params:
-        undelivered = "id IN (SELECT event_id FROM deliveries WHERE state <> 'succeeded')"
+        undelivered = f"id IN (SELECT event_id FROM deliveries WHERE {events.UNDELIVERED})"
         conditions.append(f"NOT {undelivered}" if params["delivery_success"] else undelivered)
     page, has_more = _page(db, "events", "event", params, conditions, arguments)
     return _list([events.current(db, row) for row in page], has_more, "/v1/events")

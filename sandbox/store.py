@@ -38,9 +38,11 @@ CREATE TABLE IF NOT EXISTS events (
     id TEXT NOT NULL UNIQUE,
     type TEXT NOT NULL,
     object_id TEXT NOT NULL,
+    nth INTEGER NOT NULL,
     created INTEGER NOT NULL,
     body BLOB NOT NULL
 );
+CREATE INDEX IF NOT EXISTS events_by_age ON events (created, seq);
 CREATE INDEX IF NOT EXISTS events_by_object ON events (object_id, type);
 
 CREATE TABLE IF NOT EXISTS renderings (
@@ -58,9 +60,11 @@ CREATE TABLE IF NOT EXISTS deliveries (
     tries INTEGER NOT NULL DEFAULT 0,
     due_at REAL NOT NULL,
     judged INTEGER NOT NULL DEFAULT 0,
+    claim INTEGER NOT NULL DEFAULT 0,
     UNIQUE (event_id, endpoint_id)
 );
-CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (due_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (endpoint_id, due_at)
+    WHERE state = 'pending';
 
 CREATE TABLE IF NOT EXISTS attempts (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -115,6 +119,8 @@ CREATE TABLE IF NOT EXISTS fault_counts (
     seen INTEGER NOT NULL,
     struck INTEGER NOT NULL
 );
+
+CREATE TABLE IF NOT EXISTS event_counts (type TEXT PRIMARY KEY, seen INTEGER NOT NULL);
 
 CREATE TABLE IF NOT EXISTS clock (name TEXT PRIMARY KEY, value REAL NOT NULL);
 """

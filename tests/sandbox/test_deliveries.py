@@ -3,9 +3,12 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stripe
+
+from sandbox import deliveries
 
 from .conftest import (
     SECRET,
@@ -17,6 +20,7 @@ from .conftest import (
     session_params,
     start_sandbox,
 )
+from .merchant import expire_one
 
 ALL_TYPES = {
     "payment_intent.created",
@@ -191,3 +195,85 @@ def test_state_and_undelivered_events_survive_a_restart(tmp_path: Path, endpoint
         assert first.process.stdout is not None
         first.process.stdout.close()
         assert second.stop() == 0
+
+
+def test_an_event_under_way_when_the_process_was_killed_is_sent_by_the_next(
+    tmp_path: Path, endpoint: Endpoint
+) -> None:
+    endpoint.slow_s = 1.5
+    hook = ("--webhook-url", endpoint.url, "--webhook-secret", SECRET)
+    first = start_sandbox("--data", str(tmp_path), *hook)
+    expire_one(client_of(first))
+    eventually(lambda: endpoint.begun == 1)
+    first.process.kill()
+    first.process.wait()
+    assert first.process.stdout is not None
+    first.process.stdout.close()
+    assert endpoint.received == []  # nobody took the answer down
+    second = start_sandbox("--data", str(tmp_path))
+    try:
+        eventually(lambda: client_of(second).v1.events.list({"delivery_success": True}).data)
+        assert len({item.event["id"] for item in endpoint.received}) == 1
+        assert endpoint.begun == 2
+    finally:
+        assert second.stop() == 0
+
+
+def test_an_endpoint_that_hangs_keeps_no_other_waiting(
+    client: stripe.StripeClient, endpoint: Endpoint
+) -> None:
+    hanging = Endpoint()
+    hanging.slow_s = 6
+    wanted: Any = {"url": hanging.url, "enabled_events": ["*"]}
+    made = client.v1.webhook_endpoints.create(wanted)
+    for _ in range(40):
+        expire_one(client)
+    eventually(lambda: len(endpoint.received) == 40, within_s=5.5)
+    assert hanging.received == []
+    client.v1.webhook_endpoints.delete(made.id)
+    hanging.close()
+
+
+def test_nothing_forgotten_by_a_reset_is_sent_after_it(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    endpoint.slow_s = 1
+    for _ in range(40):
+        expire_one(client)
+    forgotten = {event.id for event in client.v1.events.list({"limit": 100}).data}
+    eventually(lambda: endpoint.begun)
+    sandbox.post("/_sandbox/reset")
+    endpoint.slow_s = 0
+    expire_one(client)
+    (event,) = client.v1.events.list().data
+    eventually(lambda: event.id in {item.event["id"] for item in endpoint.received})
+    eventually(lambda: len(endpoint.received) == endpoint.begun)
+    # Those that had begun, at most so many at a time.
+    came = {item.event["id"] for item in endpoint.received}
+    assert len(came & forgotten) <= deliveries.AT_ONCE < len(forgotten)
+
+
+def test_what_waits_for_an_endpoint_is_given_up_when_the_switch_takes_it_away(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    sandbox.set(webhook_delay_s=3600)
+    expire_one(client)
+    undelivered: Any = {"delivery_success": False}
+    assert [event.pending_webhooks for event in client.v1.events.list(undelivered).data] == [1]
+    sandbox.set(webhook_url=None)
+    assert client.v1.events.list(undelivered).data == []
+    assert [event.pending_webhooks for event in client.v1.events.list().data] == [0]
+
+
+def test_a_retry_waits_for_its_time_after_a_slow_answer_and_a_moved_clock(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    sandbox.advance(1)
+    sandbox.set(retry_schedule_s=[1.0])
+    endpoint.status, endpoint.slow_s = 500, 1.0
+    expire_one(client)
+    eventually(lambda: endpoint.received)
+    endpoint.status = 200
+    eventually(lambda: len(endpoint.received) == 2)
+    first, second = (item.at for item in endpoint.received)
+    assert second - first >= 2.0

@@ -98,6 +98,41 @@ def test_what_waits_follows_the_command_lines_endpoint_to_its_new_address(
     assert endpoint.received == []
 
 
+def test_what_a_deleted_endpoint_never_got_is_not_undelivered(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint, other: Endpoint
+) -> None:
+    sandbox.set(retry_schedule_s=[60])
+    other.status = 500
+    made = added(client, other)
+    expire_one(client)
+    eventually(lambda: other.received and endpoint.received)
+    undelivered: Any = {"delivery_success": False}
+    assert len(client.v1.events.list(undelivered).data) == 1
+    client.v1.webhook_endpoints.delete(made.id)
+    eventually(lambda: client.v1.events.list(undelivered).data == [])
+
+
+def test_the_customer_is_held_for_each_endpoint_however_often_one_is_told(
+    client: stripe.StripeClient, sandbox: Sandbox, other: Endpoint
+) -> None:
+    sandbox.set(delivery_faults=[{"on": "checkout.session.completed", "fault": "duplicate"}])
+    other.slow_s = 0.7
+    added(client, other, enabled_events=["checkout.session.completed"])
+    paid(client)
+    assert other.received
+
+
+def test_an_endpoint_is_there_as_soon_as_its_switch_is_set(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    """Reading writes nothing: not the list, not the pages."""
+    (made,) = client.v1.webhook_endpoints.list().data
+    sandbox.set(webhook_url=None)
+    assert client.v1.webhook_endpoints.list().data == []
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.webhook_endpoints.retrieve(made.id)
+
+
 def test_a_deleted_endpoint_is_gone(
     client: stripe.StripeClient, endpoint: Endpoint, other: Endpoint
 ) -> None:
