@@ -10,10 +10,13 @@
     later.advance(db, seconds)                       moves the clock and does at once what is due
     later.move_to(db, unix_time)                     the same; going back raises BadMove
 
-An action runs in a transaction, with ``clock.now()`` as of the moment it was due, so what it makes
-is dated as if nobody had slept; what it schedules in turn is done too if it is due by then. It must
-look at the object's state first: a customer may have been quicker. An action that fails is logged
-and forgotten. Wake the deliveries after ``advance`` or ``move_to`` is committed.
+An action runs in a transaction. When the clock is moved, ``clock.now()`` is the moment it was due:
+a move skips no time, it lets it pass quickly. When it ticks by itself, or the process was down
+while something fell due, what is done is dated when it is done: who lists what is new by
+``created`` finds it, and nothing is dated before what was there already. What an action schedules
+in turn is done too if it is due by then. It must look at the object's state first: a customer may
+have been quicker. An action that fails is logged and forgotten. Wake the deliveries after
+``advance`` or ``move_to`` is committed.
 """
 
 import logging
@@ -32,6 +35,7 @@ Action = Callable[[sqlite3.Connection, str], None]
 
 LOOK_EVERY_S = 0.5
 FARTHEST_S = 10 * 365 * 24 * 60 * 60
+END = 3786912000  # 2090-01-01: what is due ten years later still has a card's year of two digits
 
 ACTIONS: dict[str, Action] = {}
 
@@ -69,11 +73,15 @@ def pending(db: sqlite3.Connection) -> list[sqlite3.Row]:
     return db.execute("SELECT * FROM later ORDER BY due_at, seq LIMIT 200").fetchall()
 
 
-def run_due(db: sqlite3.Connection) -> int:
-    """Does all that is due, in the order of time; returns how many things that was."""
+def run_due(db: sqlite3.Connection, since: float | None = None) -> int:
+    """Does all that is due, in the order of time; returns how many things that was.
+
+    ``since``: when the clock was moved from, if it was; what fell due after that is dated so.
+    """
     until, done = clock.now(), 0
+    since = until if since is None else since
     while (row := _take(db, until)) is not None:
-        with clock.as_of(row["due_at"]):
+        with clock.as_of(max(row["due_at"], since)):
             _do(db, row)
         done += 1
     return done
@@ -101,11 +109,16 @@ def advance(db: sqlite3.Connection, seconds: float) -> int:
     """Moves the clock forward and does what is due by then; returns how many things that was."""
     if not 0 <= seconds <= FARTHEST_S:
         raise BadMove("The clock goes forward only, by ten years at most; a reset sets it back.")
+    before = clock.now()
+    if before + seconds > END:
+        raise BadMove("The clock goes no further than the year 2089.")
     clock.move(db, clock.offset() + seconds)
-    return run_due(db)
+    return run_due(db, since=before)
 
 
 def move_to(db: sqlite3.Connection, unix: float) -> int:
+    if not 0 <= unix <= END:
+        raise BadMove("The clock goes forward only, and no further than the year 2089.")
     return advance(db, unix - clock.now())
 
 

@@ -170,6 +170,8 @@ def _dispute(db: sqlite3.Connection, charge_id: str) -> None:
     charge = find_object(db, charge_id)
     assert charge is not None, "a charge is never deleted, but with what was to happen to it"
     story = _story(db, charge)
+    if disputes.of_charge(db, charge_id):
+        return  # a person at the desk was quicker
     if story == "warning":
         disputes.warn(db, charge)
     elif story is not None:

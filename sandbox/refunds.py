@@ -140,6 +140,8 @@ def _judged(db: sqlite3.Connection, charge: JsonDict, wanted: int | None) -> int
     left = charge["amount"] - charge["amount_refunded"]
     if wanted is not None and wanted > left:
         raise _too_much(charge, wanted, left)
+    if wanted is not None and wanted % money.granularity(charge["currency"]):
+        raise _between_steps(charge, wanted)
     return left if wanted is None else wanted
 
 
@@ -152,6 +154,12 @@ def _too_much(charge: JsonDict, wanted: int, left: int) -> ApiError:
         code="amount_too_large",
         param="amount",
     )
+
+
+def _between_steps(charge: JsonDict, wanted: int) -> ApiError:
+    code, step = charge["currency"], money.granularity(charge["currency"])
+    sentence = f"Invalid amount: {wanted} {code} must be a multiple of {step}, as the charge was."
+    return ApiError(400, sentence, param="amount")
 
 
 def _outcome(db: sqlite3.Connection, charge: JsonDict) -> str:

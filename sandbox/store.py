@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS objects (
     body TEXT NOT NULL,
     private TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (object, seq);
+CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (object, created, seq);
 CREATE INDEX IF NOT EXISTS objects_by_charge ON objects (json_extract(body, '$.charge'));
 CREATE INDEX IF NOT EXISTS objects_by_intent ON objects (json_extract(body, '$.payment_intent'));
 

@@ -21,12 +21,14 @@ def rule(fault: str, on: str = "*", **more: Any) -> dict[str, Any]:
     return {"on": on, "fault": fault, **more}
 
 
-def create(sandbox: Sandbox, key: str = "payflow-key", timeout: float = 10) -> requests.Response:
+def create(
+    sandbox: Sandbox, key: str = "payflow-key", timeout: float = 10, mode: str = "payment"
+) -> requests.Response:
     """A session asked for without a library that would try again."""
     return requests.post(
         f"{sandbox.url}/v1/checkout/sessions",
         data={
-            "mode": "payment",
+            "mode": mode,
             "line_items[0][price_data][currency]": "eur",
             "line_items[0][price_data][unit_amount]": "1250",
             "line_items[0][price_data][product_data][name]": "Invoice",
@@ -60,6 +62,32 @@ def test_a_500_after_the_effect_hides_it_for_as_long_as_the_key_lives(sandbox: S
     again = create(sandbox)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (500, "true")
     assert sessions(sandbox) == 1
+
+
+def test_a_500_after_the_effect_spares_what_had_none(sandbox: Sandbox) -> None:
+    """A misuse of the key is refused, a repeat is the kept answer; then the rule strikes."""
+    good = create(sandbox)
+    sandbox.set(api_faults=[rule("500_after", SESSIONS, times=1)])
+    misused = create(sandbox, mode="setup")
+    assert (misused.status_code, misused.json()["error"]["type"]) == (400, "idempotency_error")
+    again = create(sandbox)
+    assert (again.status_code, again.json()["id"]) == (200, good.json()["id"])
+    assert create(sandbox, "another-key", mode="setup").status_code == 400
+    assert create(sandbox, "another-key").status_code == 500
+    assert create(sandbox).json()["id"] == good.json()["id"]
+    faults = [entry["fault"] for entry in sandbox.get("/_sandbox/requests.json").json()]
+    assert faults == [None, None, None, None, "500_after", None]
+
+
+def test_a_500_after_the_effect_spares_the_answer_to_a_call_that_was_cut_off(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.set(api_faults=[rule("reset_after", SESSIONS, times=1), rule("500_after", SESSIONS)])
+    with pytest.raises(requests.ConnectionError):
+        create(sandbox)
+    for _ in range(2):
+        again = create(sandbox)
+        assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
 
 
 def test_a_500_does_not_replace_an_answer_that_is_stored(sandbox: Sandbox) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from .conftest import Endpoint, Sandbox, eventually, pay, session_params
+from .conftest import Endpoint, Sandbox, eventually, pay, price, session_params
 from .merchant import charge_of, paid, types_about
 
 PENDING = "4000000000007726"
@@ -170,3 +170,11 @@ def test_a_refund_in_the_dashboard_is_told_like_any_other(
     assert "greater than unrefunded amount" in too_much.json()["error"]
     failed = sandbox.post(f"/_sandbox/refunds/{answer.json()['id']}", json={"status": "failed"})
     assert failed.json()["status"] == "failed"
+
+
+def test_a_part_is_refunded_in_the_currencys_steps(client: stripe.StripeClient) -> None:
+    charge = charge_of(client, paid(client, line_items=price(100_000, "isk"))).id
+    with pytest.raises(stripe.InvalidRequestError, match="multiple of 100") as refused:
+        client.v1.refunds.create({"charge": charge, "amount": 150})
+    assert refused.value.param == "amount"
+    assert client.v1.refunds.create({"charge": charge, "amount": 200}).amount == 200

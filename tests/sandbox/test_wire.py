@@ -3,6 +3,8 @@
 import socket
 from email.utils import parsedate_to_datetime
 
+import pytest
+import requests
 import stripe
 
 from .conftest import Sandbox
@@ -61,3 +63,53 @@ def test_an_idempotency_key_over_two_lines_is_one_key(
         assert answer.startswith("HTTP/1.1 200 ")
         assert "\r\nIdempotency-Key: first second\r\n" in answer
     assert len(client.v1.refunds.list().data) == 1
+
+
+FORM = (
+    "mode=payment&success_url=http://127.0.0.1:9/&line_items[][quantity]=2"
+    "&line_items[][price_data][currency]=eur&line_items[][price_data][unit_amount]=500"
+    "&line_items[][price_data][product_data][name]=A"
+)
+SECOND = (
+    "&line_items[][quantity]=1&line_items[][price_data][currency]=eur"
+    "&line_items[][price_data][unit_amount]=70&line_items[][price_data][product_data][name]=B"
+)
+
+
+def create(sandbox: Sandbox, form: str, query: str = "") -> requests.Response:
+    return requests.post(
+        f"{sandbox.url}/v1/checkout/sessions{query}",
+        form.encode(),
+        headers={"Authorization": "Bearer sk_test_payflow"},
+        timeout=5,
+    )
+
+
+@pytest.mark.parametrize(("form", "total"), [(FORM, 1000), (FORM + SECOND, 1070)])
+def test_brackets_without_a_number_go_on_with_the_item(
+    sandbox: Sandbox, form: str, total: int
+) -> None:
+    answer = create(sandbox, form)
+    assert (answer.status_code, answer.json()["amount_total"]) == (200, total)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "client_reference_id=%ff%fe",
+        "client_reference_id=a%00b",
+        "metadata[%00]=b",
+        "metadata[%ff]=b",
+        "customer_email=a@example.com%0A",
+    ],
+)
+def test_what_no_text_can_be_is_refused(sandbox: Sandbox, bad: str) -> None:
+    answer = create(sandbox, f"{FORM}&{bad}")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_parameters_in_a_posts_address_count_too(sandbox: Sandbox) -> None:
+    assert (
+        create(sandbox, FORM, "?client_reference_id=seven").json()["client_reference_id"] == "seven"
+    )
+    assert create(sandbox, FORM, "?nonsense=1").status_code == 400
