@@ -272,6 +272,19 @@ def reset(db: sqlite3.Connection) -> None:
     forget(db)
 
 
+def keep_newest(db: sqlite3.Connection, table: str, column: str, most: int, size: int) -> None:
+    """Deletes the oldest rows beyond ``most``, or beyond ``size`` characters or bytes of
+    ``column``; the newest always stays."""
+    db.execute(
+        f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM ("
+        f" SELECT rowid, row_number() OVER newest AS place,"
+        f" sum(length({column})) OVER newest AS sum FROM {table}"
+        " WINDOW newest AS (ORDER BY rowid DESC))"
+        " WHERE place > 1 AND (place > ? OR sum > ?))",
+        (most, size),
+    )
+
+
 def insert_object(db: sqlite3.Connection, body: JsonDict, private: JsonDict) -> None:
     """Keeps one of Stripe's objects; ``private`` is what the API never shows of it."""
     db.execute(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import clock, events, later, settings, webhook_endpoints
-from sandbox.store import Closed, Store, part
+from sandbox import clock, events, later, request_log, settings, webhook_endpoints
+from sandbox.store import Closed, Store, keep_newest, part
 
 
 @pytest.fixture
@@ -67,3 +67,27 @@ def test_a_closed_store_says_so_and_nothing_else_does(store: Store) -> None:
         pass
     with pytest.raises(Closed), store.transaction():
         pass
+
+
+@pytest.mark.parametrize(
+    ("most", "size", "kept"),
+    [(2, 100, ["c", "d"]), (10, 5, ["d"]), (10, 1, ["d"]), (4, 100, "abcd")],
+)
+def test_the_oldest_rows_go_when_there_are_too_many_or_too_much(
+    store: Store, most: int, size: int, kept: list[str]
+) -> None:
+    with store.transaction() as db:
+        for letter in "abcd":
+            db.execute("INSERT INTO requests (record) VALUES (?)", (letter * 3,))
+        keep_newest(db, "requests", "record", most, size)
+        rows = db.execute("SELECT record FROM requests ORDER BY seq").fetchall()
+    assert [row["record"][0] for row in rows] == list(kept)
+
+
+def test_a_few_large_requests_push_the_older_ones_out(store: Store) -> None:
+    with store.transaction() as db:
+        for number in range(30):
+            request_log.add(db, {"parameters": "x" * 1_000_000, "number": number})
+        numbers = [entry["number"] for entry in request_log.newest_last(db)]
+    assert numbers[-1] == 29
+    assert len(numbers) == 16
