@@ -15,11 +15,10 @@ from typing import Any
 from sandbox import balance, clock, dispute_shapes, events, later, settings
 from sandbox.checks import changed_metadata, top_level
 from sandbox.errors import ApiError, not_found
+from sandbox.events import Cause
 from sandbox.store import JsonDict, find_object, insert_object, objects_of, update_object
 
 KIND = dispute_shapes.KIND
-
-Cause = Mapping[str, str | None]
 
 # status now → status once evidence is submitted
 ANSWERABLE = {

@@ -322,6 +322,13 @@ def find_object(db: sqlite3.Connection, object_id: str, kind: str | None = None)
     return body
 
 
+def stored(db: sqlite3.Connection, object_id: str) -> JsonDict:
+    """What another object names, and so was stored before it; nothing of that is ever deleted."""
+    found = find_object(db, object_id)
+    assert found is not None, f"{object_id} is named and was never stored"
+    return found
+
+
 def private_part(db: sqlite3.Connection, object_id: str) -> JsonDict:
     row = db.execute("SELECT private FROM objects WHERE id = ?", (object_id,)).fetchone()
     private: JsonDict = json.loads(row["private"])

@@ -10,7 +10,7 @@ import pytest
 import stripe
 
 from .conftest import Endpoint, Sandbox, client_of, eventually, session_params, start_sandbox
-from .merchant import paid
+from .merchant import expire_one, paid
 
 HOUR = 60 * 60
 DAY = 24 * HOUR
@@ -193,3 +193,17 @@ def test_lists_are_in_the_order_of_their_dates_page_by_page(
             (item.created for item in found), reverse=True
         )
         assert len({item.id for item in found}) == len(found) > 2
+
+
+@pytest.mark.parametrize("end", ["paid", "expired"])
+def test_nothing_is_to_come_of_a_session_that_has_ended(
+    client: stripe.StripeClient, sandbox: Sandbox, end: str
+) -> None:
+    if end == "paid":
+        paid(client)
+    else:
+        expire_one(client)
+    to_come = sandbox.get("/_sandbox/clock").json()["to_come"]
+    assert [each for each in to_come if each["action"] == "session.expire"] == []
+    sandbox.advance(30 * DAY)
+    assert sandbox.get("/_sandbox/clock").json()["to_come"] == []

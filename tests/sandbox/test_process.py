@@ -17,6 +17,7 @@ import pytest
 import requests
 import stripe
 
+import sandbox
 from tests.stack import free_port
 
 from .conftest import (
@@ -41,6 +42,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "sandbox", *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=10, check=False,
     )  # fmt: skip
+
+
+def test_the_reading_order_names_every_module() -> None:
+    modules = {path.stem for path in (ROOT / "sandbox").glob("*.py")} - {"__init__"}
+    assert {name for name in modules if f"``{name}``" not in (sandbox.__doc__ or "")} == set()
 
 
 def test_help_explains_the_arguments() -> None:
