@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: str, headers: Iterable[tuple[str, str]], content: bytes) -> None:
         """Head and body in one write: on loopback that is one packet and no waiting."""
-        lines = [f"HTTP/1.1 {status}", f"Date: {self.date_time_string(clock.now())}"]
+        lines = [f"HTTP/1.1 {status}", f"Date: {self.date_time_string()}"]
         lines += [f"{name}: {value}" for name, value in headers if name.lower() != "content-length"]
         lines.append(f"Content-Length: {len(content)}")
         if self.close_connection:

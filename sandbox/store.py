@@ -199,6 +199,10 @@ def _put_back(db: Connection, undo: int, told: int) -> None:
     forget(db)
 
 
+# Another number than this: the tables are of another version of the sandbox.
+VERSION = 1
+
+
 class Store:
     """One SQLite connection, shared by all threads behind one lock."""
 
@@ -212,9 +216,20 @@ class Store:
         self._connection.row_factory = sqlite3.Row
         # NORMAL: a crash of the process loses nothing, only one of the machine could.
         self._connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+        self._refuse_other_versions()
         self._connection.executescript(SCHEMA)
         # A process that died while sending never learned the answer: those are sent again.
         self._connection.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
+
+    def _refuse_other_versions(self) -> None:
+        """Nothing here is worth being carried over; but nothing is deleted unasked."""
+        (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and found != VERSION:
+            raise sqlite3.DatabaseError(
+                "another version of the sandbox made it; delete its sandbox.sqlite3 to begin anew"
+            )
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -212,6 +213,15 @@ def test_a_second_process_on_the_same_folder_is_refused_and_disturbs_nothing(
     eventually(lambda: len({item.event["id"] for item in endpoint.received}) == 2)
     assert endpoint.begun == 2
     assert first.stop() == 0
+
+
+def test_a_folder_of_another_version_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "sandbox.sqlite3")) as db:
+        db.execute("CREATE TABLE objects (id TEXT)")
+    answer = run("--port", "0", "--data", str(tmp_path))
+    assert answer.returncode == 2
+    assert "another version of the sandbox made it" in answer.stderr
+    assert answer.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("argument", ["--webhook-url", "--webhook-secret"])
