@@ -10,10 +10,10 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 from wsgiref.types import WSGIApplication
 
-from sandbox import later, settings
+from sandbox import clock, later, settings
 from sandbox.app import create_app
 from sandbox.deliveries import Deliveries
 from sandbox.idempotency import UnderWay
@@ -55,7 +55,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def listen(kind: str, port: int) -> socket.socket:
+def listen_for_mail(port: int) -> socket.socket:
     """Raises ``SystemExit`` with a sentence if the port is taken."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,7 +63,7 @@ def listen(kind: str, port: int) -> socket.socket:
         listening.bind((HOST, port))
         listening.listen(128)  # at once: of two that are only bound, the second finds out too late
     except (OSError, OverflowError) as error:
-        stop_short(_port_trouble(kind, port, error))
+        stop_short(_port_trouble("SMTP", port, error))
     return listening
 
 
@@ -71,7 +71,7 @@ def _port_trouble(kind: str, port: int, error: Exception) -> str:
     return f"the {kind} port {port} on {HOST} can't be used: {error}. Is another sandbox running?"
 
 
-def stop_short(sentence: str) -> None:
+def stop_short(sentence: str) -> NoReturn:
     print(f"sandbox: {sentence}", file=sys.stderr)
     raise SystemExit(CANNOT_START)
 
@@ -81,22 +81,42 @@ def http_server(port: int) -> Server:
         return Server(HOST, port)
     except (OSError, OverflowError) as error:
         stop_short(_port_trouble("HTTP", port, error))
-        raise
+
+
+def claim(folder: Path) -> IO[str]:
+    """Ours is the folder for as long as the file is open: two would send each event twice."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "sandbox.lock").open("a")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stop_short(f"another sandbox runs on {folder}: stop it, or name another folder.")
+    except OSError as error:
+        stop_short(_folder_trouble(folder, error))
+    return lock
+
+
+def _folder_trouble(folder: Path, error: Exception) -> str:
+    return f"can't keep state in {folder}: {error}."
 
 
 def open_store(folder: Path) -> Store:
+    """Only once the folder is claimed: what another is sending would be sent again."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Store(folder / "sandbox.sqlite3")
+        store = Store(folder / "sandbox.sqlite3")
     except (OSError, sqlite3.Error) as error:
-        stop_short(f"can't keep state in {folder}: {error}.")
-        raise
+        stop_short(_folder_trouble(folder, error))
+    with store.reading() as db:
+        clock.restore(db)
+    return store
 
 
 def apply_endpoint(store: Store, args: argparse.Namespace) -> None:
     """The command line's word counts over what the folder remembers."""
     wanted = {"webhook_url": args.webhook_url, "webhook_secret": args.webhook_secret}
     given = {name: value for name, value in wanted.items() if value is not None}
+    if len(given) == 1:
+        stop_short("--webhook-url and --webhook-secret go together: give both or neither.")
     try:
         with store.transaction() as db:
             settings.change(db, given)
@@ -104,22 +124,12 @@ def apply_endpoint(store: Store, args: argparse.Namespace) -> None:
         stop_short(str(error))
 
 
-def claim(folder: Path) -> IO[str]:
-    """Ours is the folder for as long as the file is open: two would send each event twice."""
-    lock = (folder / "sandbox.lock").open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stop_short(f"another sandbox runs on {folder}: stop it, or name another folder.")
-    return lock
-
-
 def run(args: argparse.Namespace, folder: Path) -> None:
     """Serves until SIGTERM or SIGINT."""
     server = http_server(args.port)
-    listening = listen("SMTP", args.smtp_port)
-    store = open_store(folder)
+    listening = listen_for_mail(args.smtp_port)
     lock = claim(folder)
+    store = open_store(folder)
     apply_endpoint(store, args)
     smtp_port = listening.getsockname()[1]
     origin = f"http://{HOST}:{server.server_port}"
@@ -148,7 +158,6 @@ def recorded(app: WSGIApplication, store: Store, path: Path) -> WSGIApplication:
         recording = Recording(path)
     except OSError as error:
         stop_short(f"can't record to {path}: {error}.")
-        raise
     recording.watch(store)
     return recording.around(app)
 

@@ -164,11 +164,9 @@ def _end(error: BaseException | None) -> None:
 
 
 def params_sent() -> JsonDict:
-    encoded = request.get_data() if request.method == "POST" else request.query_string
-    try:
-        g.params = forms.parse(encoded.decode())
-    except UnicodeDecodeError:
-        raise ApiError(400, "Invalid request: the parameters are not UTF-8.") from None
+    """Of the address and, for a POST, of the body."""
+    sent = [request.query_string, request.get_data() if request.method == "POST" else b""]
+    g.params = forms.parse(b"&".join(sent))
     return dict(g.params)
 
 
@@ -217,7 +215,7 @@ def remember(error: ApiError) -> None:
 
 def _stored_reply(db: sqlite3.Connection, params: JsonDict) -> Reply | None:
     key = g.get("key")
-    return idempotency.find(db, key, request.path, params) if key else None
+    return idempotency.find(db, key, request.path, params, clock.now()) if key else None
 
 
 def _new_reply(db: sqlite3.Connection, params: JsonDict, work: Work) -> Reply:

@@ -15,7 +15,7 @@ Checker = Callable[[Any, str], Any]
 
 MOST_METADATA = 50
 
-EMAIL = re.compile(r"^[^@\s,;<>\"()]+@[^@\s,;<>\"()]+\.[^@\s,;<>\"().]+$")
+EMAIL = re.compile(r"^[^@\s,;<>\"()]+@[^@\s,;<>\"()]+\.[^@\s,;<>\"().]+\Z")
 
 
 def string(longest: int = 5000) -> Checker:

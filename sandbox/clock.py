@@ -8,6 +8,7 @@ much. What time brings about stands in ``later``.
 
     clock.now()                seconds since 1970, a float; ``int(clock.now())`` for ``created``
     clock.offset()             how far the clock is moved, in seconds
+    clock.landed()             when the last move arrived
     clock.move(db, offset_s)   ``later.advance`` and a reset call it; you hardly need to
 """
 
@@ -17,10 +18,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_NAME = "clock_offset_s"
+from sandbox import store
+
+_OFFSET = "offset_s"
+_LANDED = "landed"
 
 # One process has one clock. Reading it takes no database.
 _offset_s = 0.0
+_landed = 0.0
 
 # While something that was due in the past is made up for, "now" is when it was due.
 _as_of: ContextVar[float | None] = ContextVar("as_of", default=None)
@@ -35,18 +40,31 @@ def offset() -> float:
     return _offset_s
 
 
+def landed() -> float:
+    """The stand-in's time at which the last move arrived: what was due by then was skipped over."""
+    return _landed
+
+
 def move(db: sqlite3.Connection, offset_s: float) -> None:
     """Sets how many seconds the clock is ahead of the machine's (0: not at all)."""
-    global _offset_s
-    db.execute("INSERT OR REPLACE INTO clock (name, value) VALUES (?, ?)", (_NAME, offset_s))
-    _offset_s = offset_s
+    before = _offset_s, _landed
+    store.if_undone(db, lambda: _set(*before))
+    _set(offset_s, time.time() + offset_s)
+    db.executemany(
+        "INSERT OR REPLACE INTO clock (name, value) VALUES (?, ?)",
+        [(_OFFSET, _offset_s), (_LANDED, _landed)],
+    )
+
+
+def _set(offset_s: float, landed_at: float) -> None:
+    global _offset_s, _landed
+    _offset_s, _landed = offset_s, landed_at
 
 
 def restore(db: sqlite3.Connection) -> None:
-    """At the start: the clock goes on where the last process left it."""
-    global _offset_s
-    row = db.execute("SELECT value FROM clock WHERE name = ?", (_NAME,)).fetchone()
-    _offset_s = 0.0 if row is None else float(row["value"])
+    """Before anything is dated: the clock goes on where the last process left it."""
+    kept = dict(db.execute("SELECT name, value FROM clock").fetchall())
+    _set(kept.get(_OFFSET, 0.0), kept.get(_LANDED, 0.0))
 
 
 @contextmanager

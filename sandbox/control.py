@@ -58,6 +58,7 @@ def reset() -> Response:
         settings.reset(db)
         after = settings.current(db)
     world().under_way.forget()
+    world().deliveries.forget()
     return _json(after)
 
 

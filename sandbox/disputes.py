@@ -15,11 +15,10 @@ from typing import Any
 from sandbox import balance, clock, dispute_shapes, events, later, settings
 from sandbox.checks import changed_metadata, top_level
 from sandbox.errors import ApiError, not_found
+from sandbox.events import Cause
 from sandbox.store import JsonDict, find_object, insert_object, objects_of, update_object
 
 KIND = dispute_shapes.KIND
-
-Cause = Mapping[str, str | None]
 
 # status now → status once evidence is submitted
 ANSWERABLE = {
@@ -43,7 +42,11 @@ def open_dispute(
     inquiry: bool = False,
     amount: int | None = None,
 ) -> JsonDict:
-    """The customer's bank asks for the money back, or only asks; ``amount`` in minor units."""
+    """The customer's bank asks for the money back, or only asks; ``amount`` in minor units.
+
+    Raises :class:`ApiError` for what no bank does.
+    """
+    _refuse_what_no_bank_does(db, charge, inquiry=inquiry)
     balance.settle_charge(db, charge["id"])
     charge = find_object(db, charge["id"]) or charge
     # What was refunded in full can still be disputed in full: banks don't ask.
@@ -63,6 +66,18 @@ def open_dispute(
         # A bank debit's customer is always right: nothing can be submitted against it.
         _close(db, dispute, "lost")
     return dispute
+
+
+def _refuse_what_no_bank_does(db: sqlite3.Connection, charge: JsonDict, *, inquiry: bool) -> None:
+    if inquiry and charge["payment_method_details"]["type"] != "card":
+        raise ApiError(400, "A bank debit is disputed at once: its bank asks no questions first.")
+    for earlier in of_charge(db, charge["id"]):
+        if earlier["status"] in ("won", "lost"):
+            raise ApiError(
+                400,
+                f"Charge {charge['id']} was disputed already: that was {earlier['status']}, and a"
+                " charge is disputed once.",
+            )
 
 
 def warn(db: sqlite3.Connection, charge: JsonDict) -> JsonDict:
@@ -181,6 +196,7 @@ def win(db: sqlite3.Connection, dispute: JsonDict) -> None:
         _close(db, dispute, "warning_closed")
         return
     _reinstate(db, dispute)
+    dispute["is_charge_refundable"] = True
     _close(db, dispute, "won")
     events.record(db, "charge.dispute.funds_reinstated", dispute)
 
@@ -204,7 +220,7 @@ def reverse(db: sqlite3.Connection, dispute: JsonDict) -> None:
     """Weeks after it was lost the bank thinks again: won after all."""
     before = {"status": dispute["status"]}
     _reinstate(db, dispute)
-    dispute["status"] = "won"
+    dispute |= {"is_charge_refundable": True, "status": "won"}
     update_object(db, dispute)
     events.record(db, "charge.dispute.updated", dispute, previous=before)
     events.record(db, "charge.dispute.funds_reinstated", dispute)

@@ -225,7 +225,6 @@ def expire_refund(refund_id: str) -> Response:
 @api.get("/webhook_endpoints")
 def list_webhook_endpoints() -> Response:
     def work(db: sqlite3.Connection, params: JsonDict) -> JsonDict:
-        webhook_endpoints.known(db)
         return lists.list_objects(db, webhook_endpoints.KIND, "/v1/webhook_endpoints", params)
 
     return read(work)

@@ -8,20 +8,27 @@ import json
 import sqlite3
 from collections.abc import Mapping
 
-from sandbox import clock, indented, settings, versions, webhook_endpoints
+from sandbox import clock, faults, indented, settings, versions, webhook_endpoints
 from sandbox.ids import new_id
 from sandbox.store import JsonDict
 
 READABLE_FOR_S = 30 * 24 * 60 * 60
+FORGOTTEN_AT_ONCE = 200
 
-NO_REQUEST: Mapping[str, str | None] = {"id": None, "idempotency_key": None}
+# A condition of the table ``deliveries``. A deleted endpoint waits for nothing any more.
+UNDELIVERED = "state <> 'succeeded' AND endpoint_id IN (SELECT id FROM objects)"
+
+# The request that brought something about, as events tell it.
+Cause = Mapping[str, str | None]
+
+NO_REQUEST: Cause = {"id": None, "idempotency_key": None}
 
 
 def record(
     db: sqlite3.Connection,
     kind: str,
     data: JsonDict,
-    request: Mapping[str, str | None] = NO_REQUEST,
+    request: Cause = NO_REQUEST,
     previous: Mapping[str, object] | None = None,
 ) -> str:
     """Stores an event about ``data`` as it is now and queues its deliveries; returns its id.
@@ -52,11 +59,12 @@ def record(
 
 def _keep(db: sqlite3.Connection, event: JsonDict, account: str, listened: set[str]) -> None:
     db.execute(
-        "INSERT INTO events (id, type, object_id, created, body) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO events (id, type, object_id, nth, created, body) VALUES (?, ?, ?, ?, ?, ?)",
         (
             event["id"],
             event["type"],
             event["data"]["object"]["id"],
+            faults.count_event(db, event["type"]),
             event["created"],
             _serialise(db, event, account),
         ),
@@ -124,12 +132,21 @@ def current(db: sqlite3.Connection, row: sqlite3.Row) -> JsonDict:
     """A row of the table ``events``: how many endpoints are yet to say 2xx is counted anew."""
     event: JsonDict = json.loads(row["body"])
     pending = db.execute(
-        "SELECT count(*) FROM deliveries WHERE event_id = ? AND state <> 'succeeded'"
-        " AND endpoint_id IN (SELECT id FROM objects)",
-        (event["id"],),
+        f"SELECT count(*) FROM deliveries WHERE event_id = ? AND {UNDELIVERED}", (event["id"],)
     ).fetchone()
     event["pending_webhooks"] = pending[0]
     return event
+
+
+def forget_old(db: sqlite3.Connection) -> None:
+    """What can't be read any more goes, with its deliveries: some at each tick of the clock."""
+    rows = db.execute(
+        "SELECT id FROM events WHERE created <= ? LIMIT ?", (oldest(), FORGOTTEN_AT_ONCE)
+    ).fetchall()
+    ids = [(row["id"],) for row in rows]
+    for table in ("attempts", "deliveries", "renderings"):
+        db.executemany(f"DELETE FROM {table} WHERE event_id = ?", ids)
+    db.executemany("DELETE FROM events WHERE id = ?", ids)
 
 
 def latest_of(db: sqlite3.Connection, object_id: str, kind: str) -> str | None:

@@ -2,8 +2,9 @@
 
 A rule names what it strikes ("POST /v1/checkout/*", "payment_intent.*"), the fault, and how often:
 with a probability, or the next so many times. Whether it strikes is drawn from the seed, the rule
-and how many things it has seen, so the same run meets the same faults. ``faulty_api`` plays those
-of the API, ``deliveries`` those of the deliveries.
+and what it meets: the n-th call, or the n-th event of its type, to which endpoint, for
+which time. None of that depends on how fast the machine is, so the same run meets the same faults.
+``faulty_api`` plays those of the API, ``outbox`` and ``sendings`` those of the deliveries.
 """
 
 import random
@@ -36,6 +37,10 @@ DELIVERY_SECONDS: Mapping[str, float | None] = {
     "delay": 5.0,
     "corrupt_signature": None,
     "old_timestamp": 600.0,
+    "wrong_livemode": None,
+    "other_object": None,
+    "thin": None,
+    "twice_signed": None,
 }
 # Judged once for an event and an endpoint; the others anew at each sending.
 ON_THE_WAY = frozenset({"reorder", "drop", "delay"})
@@ -48,6 +53,17 @@ class Strike(NamedTuple):
 
     fault: str
     seconds: float
+    rule: str
+
+
+class Occasion(NamedTuple):
+    """What a rule of deliveries meets: the ``nth`` event of a type since the rules were set, on its
+    way to the endpoint at ``place``, for the first time (0) or again."""
+
+    event_type: str
+    nth: int
+    place: int
+    sending: int
 
 
 class BadRule(ValueError):
@@ -81,7 +97,7 @@ def _rule(name: str, kind: str, rule: Any) -> JsonDict:
 
 def _pattern(name: str, kind: str, value: Any) -> str:
     example = "POST /v1/checkout/sessions*" if kind == API else "payment_intent.*"
-    if not isinstance(value, str) or (kind == API and value.count(" ") != 1):
+    if not isinstance(value, str) or (kind == API and value != "*" and value.count(" ") != 1):
         raise BadRule(f"{name}: on must be a pattern such as {example!r}.")
     return value
 
@@ -105,60 +121,77 @@ def _seconds(name: str, value: Any, default: float | None) -> float | None:
 
 
 def on_call(db: sqlite3.Connection, switches: JsonDict, method: str, path: str) -> Strike | None:
-    """The first fault that strikes this API call; GET is HEAD's too."""
-    for strike in _strikes(db, switches, API, f"{method} {path}"):
-        return strike
+    """The first fault that strikes this API call; a rule for GET is one for HEAD too."""
+    call = f"{'GET' if method == 'HEAD' else method} {path}"
+    for index, rule in enumerate(switches[API]):
+        if fnmatchcase(call, rule["on"]):
+            strike = _draw(db, switches["seed"], f"{API}[{index}]", rule)
+            if strike is not None:
+                return strike
     return None
 
 
 def on_event(
-    db: sqlite3.Connection, switches: JsonDict, event_type: str, *, first: bool
+    db: sqlite3.Connection, switches: JsonDict, occasion: Occasion, *, first: bool
 ) -> dict[str, Strike]:
     """The faults that strike now: ``first`` those of the way; if none of them does, or later,
     those of the sending, which so are drawn once for each."""
-    on_the_way = _of_kind(db, switches, event_type, on_the_way=True) if first else {}
-    return on_the_way or _of_kind(db, switches, event_type, on_the_way=False)
+    on_the_way = _of_kind(db, switches, occasion, on_the_way=True) if first else {}
+    return on_the_way or _of_kind(db, switches, occasion, on_the_way=False)
 
 
 def _of_kind(
-    db: sqlite3.Connection, switches: JsonDict, event_type: str, *, on_the_way: bool
+    db: sqlite3.Connection, switches: JsonDict, occasion: Occasion, *, on_the_way: bool
 ) -> dict[str, Strike]:
-    rules = [
-        rule if (rule["fault"] in ON_THE_WAY) == on_the_way else None for rule in switches[DELIVERY]
-    ]
-    strikes = _strikes(db, switches | {DELIVERY: rules}, DELIVERY, event_type)
-    return {strike.fault: strike for strike in strikes}
-
-
-def _strikes(db: sqlite3.Connection, switches: JsonDict, kind: str, subject: str) -> list[Strike]:
-    found = []
-    for index, rule in enumerate(switches[kind]):
-        if rule is not None and fnmatchcase(subject, rule["on"]):
-            strike = _draw(db, switches["seed"], f"{kind}[{index}]", rule)
+    found = {}
+    for index, rule in enumerate(switches[DELIVERY]):
+        wanted = (rule["fault"] in ON_THE_WAY) == on_the_way
+        if wanted and fnmatchcase(occasion.event_type, rule["on"]):
+            strike = _draw(db, switches["seed"], f"{DELIVERY}[{index}]", rule, occasion)
             if strike is not None:
-                found.append(strike)
-                if kind == API:
-                    break
+                found[strike.fault] = strike
     return found
 
 
-def _draw(db: sqlite3.Connection, seed: int, name: str, rule: JsonDict) -> Strike | None:
+def _draw(
+    db: sqlite3.Connection,
+    seed: int,
+    name: str,
+    rule: JsonDict,
+    occasion: Occasion | None = None,
+) -> Strike | None:
     """Whether this rule strikes what it sees now; it counts both.
 
     ``reorder`` holds each event back for a time of its own, up to the rule's: so they overtake.
     """
-    row = db.execute("SELECT seen, struck FROM fault_counts WHERE rule = ?", (name,)).fetchone()
+    row = counts(db).get(name)
     seen, struck = (row["seen"], row["struck"]) if row else (0, 0)
     if rule["times"] is not None and struck >= rule["times"]:
         return None
-    chance = random.Random(f"{seed} {name} {seen}")
+    met = seen if occasion is None else " ".join(str(each) for each in occasion)
+    chance = random.Random(f"{seed} {name} {met}")
     strikes = chance.random() < rule["probability"]
     db.execute(
         "INSERT OR REPLACE INTO fault_counts (rule, seen, struck) VALUES (?, ?, ?)",
         (name, seen + 1, struck + strikes),
     )
     share = chance.random() if rule["fault"] == "reorder" else 1.0
-    return Strike(rule["fault"], share * (rule["seconds"] or 0.0)) if strikes else None
+    return Strike(rule["fault"], share * (rule["seconds"] or 0.0), name) if strikes else None
+
+
+def spare(db: sqlite3.Connection, strike: Strike) -> None:
+    """It met what it can't strike: one of the rule's ``times`` more is left."""
+    db.execute("UPDATE fault_counts SET struck = struck - 1 WHERE rule = ?", (strike.rule,))
+
+
+def count_event(db: sqlite3.Connection, event_type: str) -> int:
+    """Which event of its type it is since the rules were set, from 0."""
+    row = db.execute(
+        "INSERT INTO event_counts (type, seen) VALUES (?, 1)"
+        " ON CONFLICT (type) DO UPDATE SET seen = seen + 1 RETURNING seen",
+        (event_type,),
+    ).fetchone()
+    return int(row["seen"]) - 1
 
 
 def counts(db: sqlite3.Connection) -> dict[str, sqlite3.Row]:
@@ -170,3 +203,4 @@ def counts(db: sqlite3.Connection) -> dict[str, sqlite3.Row]:
 def start_anew(db: sqlite3.Connection) -> None:
     """The rules or the seed changed: what is drawn next is drawn from the beginning."""
     db.execute("DELETE FROM fault_counts")
+    db.execute("DELETE FROM event_counts")

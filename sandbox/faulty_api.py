@@ -10,10 +10,11 @@ import time
 
 from flask import Flask, Response, g, request
 
-from sandbox import api, faults, idempotency, settings
+from sandbox import api, clock, faults, idempotency, settings
 from sandbox.cards import DECLINED
 from sandbox.errors import ApiError
 from sandbox.faults import Strike
+from sandbox.idempotency import Reply
 from sandbox.server import RESET, SILENCE
 from sandbox.world import world
 
@@ -66,7 +67,7 @@ def _fail(status: str) -> Response | None:
     key = g.get("key")
     if key:
         with world().store.reading() as db:
-            if idempotency.find(db, key, request.path, params):
+            if idempotency.find(db, key, request.path, params, clock.now()):
                 return None
     error = _declined() if status == "402" else ApiError(500, BROKEN, kind="api_error")
     api.remember(error)
@@ -101,10 +102,24 @@ def _after(response: Response) -> Response:
     if strike.fault != "500_after":
         _cut_off(strike)
         return response
+    if response.status_code >= 400 or "Idempotent-Replayed" in response.headers:
+        return _spared(strike, response)
+    return _broken_after()
+
+
+def _spared(strike: Strike, response: Response) -> Response:
+    """This request did nothing that an error could hide: the rule waits for one that does."""
+    with world().store.transaction() as db:
+        faults.spare(db, strike)
+    g.strike = None
+    return response
+
+
+def _broken_after() -> Response:
     error = ApiError(500, BROKEN, kind="api_error")
     key = g.get("key")
     if key:
         text = json.dumps(error.envelope(g.request_id), ensure_ascii=False)
         with world().store.transaction() as db:
-            idempotency.replace(db, key, error.status, text)
+            idempotency.replace(db, key, Reply(error.status, text, g.request_id, replayed=False))
     return api.refuse(error)

@@ -16,7 +16,7 @@ from sandbox import (
     bank_debits,
     cards,
     clock,
-    delayed,
+    debits,
     events,
     money,
     payment_form,
@@ -175,7 +175,7 @@ def _after_try(
         return Outcome(session, refusal=_words(intent["last_payment_error"]))
     completed = sessions.complete(db, session, intent, payer)
     if intent["status"] == "processing":
-        delayed.schedule(db, intent["latest_charge"])
+        debits.schedule(db, intent["latest_charge"])
     told = _told_at_once(db, completed)
     if told:
         world().deliveries.expect(completed, told)

@@ -69,9 +69,11 @@ def fingerprint(params: JsonDict) -> str:
     return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()
 
 
-def find(db: sqlite3.Connection, key: str, path: str, params: JsonDict) -> Reply | None:
+def find(db: sqlite3.Connection, key: str, path: str, params: JsonDict, now: float) -> Reply | None:
     """The stored answer; raises if the key was used for another endpoint or other parameters."""
-    row = db.execute("SELECT * FROM idempotency_keys WHERE key = ?", (key,)).fetchone()
+    row = db.execute(
+        "SELECT * FROM idempotency_keys WHERE key = ? AND created >= ?", (key, now - KEPT_FOR_S)
+    ).fetchone()
     if row is None:
         return None
     hint = f"Try using a key other than '{key}' if you meant to execute a different request."
@@ -97,17 +99,20 @@ def find(db: sqlite3.Connection, key: str, path: str, params: JsonDict) -> Reply
 def keep(
     db: sqlite3.Connection, key: str, path: str, params: JsonDict, reply: Reply, now: float
 ) -> None:
+    """An answer to the same key that is too old to be found makes room."""
     db.execute(
-        "INSERT INTO idempotency_keys (key, path, fingerprint, status, body, request_id, created)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO idempotency_keys"
+        " (key, path, fingerprint, status, body, request_id, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (key, path, fingerprint(params), reply.status, reply.body, reply.original, now),
     )
 
 
-def replace(db: sqlite3.Connection, key: str, status: int, body: str) -> None:
-    """The effect is stored, but what the key will be answered from now on is this."""
+def replace(db: sqlite3.Connection, key: str, reply: Reply) -> None:
+    """The effect is stored, but what the key will be answered from now on is this; if it was the
+    request of this ``reply`` that made the answer which is kept."""
     db.execute(
-        "UPDATE idempotency_keys SET status = ?, body = ? WHERE key = ?", (status, body, key)
+        "UPDATE idempotency_keys SET status = ?, body = ? WHERE key = ? AND request_id = ?",
+        (reply.status, reply.body, key, reply.original),
     )
 
 

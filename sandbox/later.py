@@ -10,10 +10,13 @@
     later.advance(db, seconds)                       moves the clock and does at once what is due
     later.move_to(db, unix_time)                     the same; going back raises BadMove
 
-An action runs in a transaction, with ``clock.now()`` as of the moment it was due, so what it makes
-is dated as if nobody had slept; what it schedules in turn is done too if it is due by then. It must
-look at the object's state first: a customer may have been quicker. An action that fails is logged
-and forgotten. Wake the deliveries after ``advance`` or ``move_to`` is committed.
+An action runs in a transaction. When the clock is moved, ``clock.now()`` is the moment it was due:
+a move skips no time, it lets it pass quickly. When it ticks by itself, or the process was down
+while something fell due, what is done is dated when it is done: who lists what is new by
+``created`` finds it, and nothing is dated before what was there already. What an action schedules
+in turn is done too if it is due by then. It must look at the object's state first: a customer may
+have been quicker. An action that fails is logged and forgotten. Wake the deliveries after
+``advance`` or ``move_to`` is committed.
 """
 
 import logging
@@ -22,9 +25,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from sandbox import clock, idempotency
+from sandbox import clock, events, idempotency
 from sandbox.deliveries import Deliveries
-from sandbox.store import Store
+from sandbox.store import Closed, Store, part
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ Action = Callable[[sqlite3.Connection, str], None]
 
 LOOK_EVERY_S = 0.5
 FARTHEST_S = 10 * 365 * 24 * 60 * 60
+END = 3786912000  # 2090-01-01: what is due ten years later still has a card's year of two digits
 
 ACTIONS: dict[str, Action] = {}
 
@@ -69,11 +73,15 @@ def pending(db: sqlite3.Connection) -> list[sqlite3.Row]:
     return db.execute("SELECT * FROM later ORDER BY due_at, seq LIMIT 200").fetchall()
 
 
-def run_due(db: sqlite3.Connection) -> int:
-    """Does all that is due, in the order of time; returns how many things that was."""
+def run_due(db: sqlite3.Connection, since: float | None = None) -> int:
+    """Does all that is due, in the order of time; returns how many things that was.
+
+    ``since``: when the clock was moved from, if it was; what fell due after that is dated so.
+    """
     until, done = clock.now(), 0
+    since = until if since is None else since
     while (row := _take(db, until)) is not None:
-        with clock.as_of(row["due_at"]):
+        with clock.as_of(max(row["due_at"], since)):
             _do(db, row)
         done += 1
     return done
@@ -90,31 +98,32 @@ def _take(db: sqlite3.Connection, until: float) -> sqlite3.Row | None:
 
 def _do(db: sqlite3.Connection, row: sqlite3.Row) -> None:
     """One thing, whole or not at all; its failure must not stop the clock for all others."""
-    db.execute("SAVEPOINT one_thing")
     try:
-        ACTIONS[row["action"]](db, row["object_id"])
+        with part(db):
+            ACTIONS[row["action"]](db, row["object_id"])
     except Exception:
         log.exception("%s of %s failed", row["action"], row["object_id"])
-        db.execute("ROLLBACK TO one_thing")
-    db.execute("RELEASE one_thing")
 
 
 def advance(db: sqlite3.Connection, seconds: float) -> int:
     """Moves the clock forward and does what is due by then; returns how many things that was."""
     if not 0 <= seconds <= FARTHEST_S:
         raise BadMove("The clock goes forward only, by ten years at most; a reset sets it back.")
+    before = clock.now()
+    if before + seconds > END:
+        raise BadMove("The clock goes no further than the year 2089.")
     clock.move(db, clock.offset() + seconds)
-    return run_due(db)
+    return run_due(db, since=before)
 
 
 def move_to(db: sqlite3.Connection, unix: float) -> int:
+    if not 0 <= unix <= END:
+        raise BadMove("The clock goes forward only, and no further than the year 2089.")
     return advance(db, unix - clock.now())
 
 
 def start(store: Store, deliveries: Deliveries) -> None:
-    """Restores the clock and lets it tick, in a thread of its own."""
-    with store.reading() as db:
-        clock.restore(db)
+    """Lets the clock tick, in a thread of its own."""
     threading.Thread(
         target=_tick_forever, args=(store, deliveries), name="clock", daemon=True
     ).start()
@@ -124,8 +133,8 @@ def _tick_forever(store: Store, deliveries: Deliveries) -> None:
     while True:
         try:
             _tick(store, deliveries)
-        except sqlite3.ProgrammingError:
-            return  # the store was closed: the process is ending
+        except Closed:
+            return
         except Exception:
             # A tick that met trouble must not be the last one.
             log.exception("a tick of the clock failed")
@@ -136,5 +145,6 @@ def _tick(store: Store, deliveries: Deliveries) -> None:
     with store.transaction() as db:
         done = run_due(db)
         idempotency.forget_old(db, clock.now())
+        events.forget_old(db)
     if done:
         deliveries.wake()

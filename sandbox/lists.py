@@ -49,7 +49,7 @@ def list_events(db: sqlite3.Connection, values: Mapping[str, Any]) -> JsonDict:
         conditions.append("(" + " OR ".join(["type GLOB ?"] * len(types)) + ")")
         arguments += types
     if "delivery_success" in params:
-        undelivered = "id IN (SELECT event_id FROM deliveries WHERE state <> 'succeeded')"
+        undelivered = f"id IN (SELECT event_id FROM deliveries WHERE {events.UNDELIVERED})"
         conditions.append(f"NOT {undelivered}" if params["delivery_success"] else undelivered)
     page, has_more = _page(db, "events", "event", params, conditions, arguments)
     return _list([events.current(db, row) for row in page], has_more, "/v1/events")
@@ -106,27 +106,29 @@ def _page(
         )
     for name, comparison in (("starting_after", "<"), ("ending_before", ">")):
         if name in params:
-            conditions.append(f"seq {comparison} ?")
-            arguments.append(_seq(db, table, kind, params[name], name))
+            conditions.append(f"(created, seq) {comparison} (?, ?)")
+            arguments += _place(db, table, kind, params[name], name)
     where = " AND ".join(conditions) or "TRUE"
     order = "ASC" if backwards else "DESC"
     limit = params.get("limit", 10)
     # Every piece of this statement is ours; what the caller sent stands in the arguments.
     rows = db.execute(
-        f"SELECT * FROM {table} WHERE {where} ORDER BY seq {order} LIMIT ?",
+        f"SELECT * FROM {table} WHERE {where} ORDER BY created {order}, seq {order} LIMIT ?",
         (*arguments, limit + 1),
     ).fetchall()
     page = rows[:limit]
     return (page[::-1] if backwards else page), len(rows) > limit
 
 
-def _seq(db: sqlite3.Connection, table: str, kind: str, object_id: str, param: str) -> int:
+def _place(
+    db: sqlite3.Connection, table: str, kind: str, object_id: str, param: str
+) -> tuple[int, int]:
     extra = "" if table == "events" else " AND object = ?"
     arguments = (object_id,) if table == "events" else (object_id, kind)
-    row = db.execute(f"SELECT seq FROM {table} WHERE id = ?{extra}", arguments).fetchone()
+    row = db.execute(f"SELECT created, seq FROM {table} WHERE id = ?{extra}", arguments).fetchone()
     if row is None:
         raise not_found(kind, object_id, param, status=400)
-    return int(row["seq"])
+    return row["created"], row["seq"]
 
 
 def _list(data: list[JsonDict], has_more: bool, url: str) -> JsonDict:

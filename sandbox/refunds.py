@@ -25,6 +25,7 @@ from sandbox.checks import (
     unplayed,
 )
 from sandbox.errors import ApiError, not_found
+from sandbox.events import Cause
 from sandbox.ids import new_id
 from sandbox.store import (
     JsonDict,
@@ -32,6 +33,7 @@ from sandbox.store import (
     insert_object,
     objects_of,
     private_part,
+    stored,
     update_object,
 )
 
@@ -39,8 +41,6 @@ KIND = "refund"
 
 # As long as a customer has to answer the mail that asks where the money is to go.
 ACTION_WITHIN_S = 45 * 24 * 60 * 60
-
-Cause = Mapping[str, str | None]
 
 
 CREATE: Mapping[str, Checker] = {
@@ -140,6 +140,8 @@ def _judged(db: sqlite3.Connection, charge: JsonDict, wanted: int | None) -> int
     left = charge["amount"] - charge["amount_refunded"]
     if wanted is not None and wanted > left:
         raise _too_much(charge, wanted, left)
+    if wanted is not None and wanted % money.granularity(charge["currency"]):
+        raise _between_steps(charge, wanted)
     return left if wanted is None else wanted
 
 
@@ -152,6 +154,12 @@ def _too_much(charge: JsonDict, wanted: int, left: int) -> ApiError:
         code="amount_too_large",
         param="amount",
     )
+
+
+def _between_steps(charge: JsonDict, wanted: int) -> ApiError:
+    code, step = charge["currency"], money.granularity(charge["currency"])
+    sentence = f"Invalid amount: {wanted} {code} must be a multiple of {step}, as the charge was."
+    return ApiError(400, sentence, param="amount")
 
 
 def _outcome(db: sqlite3.Connection, charge: JsonDict) -> str:
@@ -258,8 +266,7 @@ def _expire_later(db: sqlite3.Connection, refund_id: str) -> None:
 
 def succeed(db: sqlite3.Connection, refund: JsonDict, cause: Cause = events.NO_REQUEST) -> None:
     before = _changed(db, refund, "succeeded")
-    charge = find_object(db, refund["charge"])
-    assert charge is not None, "a refund never names a charge that was not stored"
+    charge = stored(db, refund["charge"])
     refund["destination_details"] = _destination(charge, "succeeded")
     update_object(db, refund)
     _tell(db, refund, before, cause)
@@ -326,8 +333,7 @@ def _take_back(db: sqlite3.Connection, refund: JsonDict) -> None:
     )
     refund["failure_balance_transaction"] = transaction["id"]
     update_object(db, refund)
-    charge = find_object(db, refund["charge"])
-    assert charge is not None, "a refund never names a charge that was not stored"
+    charge = stored(db, refund["charge"])
     _count(db, charge, -refund["amount"])
 
 

@@ -6,6 +6,7 @@ request's time here. This one keeps connections open and leaves the raw socket w
 
 import io
 import logging
+import re
 import select
 import socket
 import struct
@@ -29,6 +30,9 @@ LARGEST_BODY = 4 * 1024 * 1024
 RESET = "sandbox.reset"
 SILENCE = "sandbox.silence_s"
 LOOK_FOR_THE_END_S = 0.2
+
+# A header may go on over several lines; written down in one, or an answer can't repeat it.
+FOLD = re.compile(r"[\r\n]+[ \t]*")
 
 
 class Server(ThreadingHTTPServer):
@@ -69,7 +73,12 @@ class _Handler(BaseHTTPRequestHandler):
         if int(length) > LARGEST_BODY:
             self._refuse(413, b"That is too large.\n")
             return
-        self._run(self.rfile.read(int(length)))
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            # The client was cut off: what it meant to send isn't what came.
+            self.close_connection = True
+            return
+        self._run(body)
 
     do_GET = do_POST = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
 
@@ -119,7 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            readable, _, _ = select.select([self.connection], [], [], LOOK_FOR_THE_END_S)
+            # Not select(), which knows no descriptor above 1023.
+            look = select.poll()
+            look.register(self.connection, select.POLLIN)
+            readable = look.poll(LOOK_FOR_THE_END_S * 1000)
             if readable and not self.connection.recv(1, socket.MSG_PEEK):
                 return
             if readable:  # another request already, which nobody will answer
@@ -127,8 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: str, headers: Iterable[tuple[str, str]], content: bytes) -> None:
         """Head and body in one write: on loopback that is one packet and no waiting."""
-        # Who asks holds the answer's time against that of events.
-        lines = [f"HTTP/1.1 {status}", f"Date: {self.date_time_string(clock.now())}"]
+        lines = [f"HTTP/1.1 {status}", f"Date: {self.date_time_string()}"]
         lines += [f"{name}: {value}" for name, value in headers if name.lower() != "content-length"]
         lines.append(f"Content-Length: {len(content)}")
         if self.close_connection:
@@ -160,8 +171,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             key = "HTTP_" + name.upper().replace("-", "_")
             if key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
+                value = FOLD.sub(" ", value)
                 environ[key] = f"{environ[key]},{value}" if key in environ else value
         return environ
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """By the stand-in's clock, as ``created`` is: clients take Stripe's time from here."""
+        return super().date_time_string(clock.now() if timestamp is None else timestamp)
 
     def version_string(self) -> str:
         return "payflow-sandbox"

@@ -2,7 +2,7 @@
 
 import ipaddress
 import json
-import math
+import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,10 +23,17 @@ class Endpoint(NamedTuple):
     secret: str
 
 
+# Longer than anything here takes; what falls due after it would have no date.
+LONGEST_S = 10 * 365 * 24 * 60 * 60
+
+# What a URL can be sent to over the wire with, as it is.
+PRINTABLE = re.compile(r"[!-~]+")
+
+
 def _seconds(name: str, value: Any) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
-        raise BadSetting(f"{name} must be a number of seconds, 0 or more.")
+    if not number or not 0 <= value <= LONGEST_S:
+        raise BadSetting(f"{name} must be a number of seconds, from 0 to ten years.")
     return float(value)
 
 
@@ -49,6 +56,7 @@ def loopback_url(name: str, value: Any) -> str | None:
     try:
         parts = urlsplit(value)
         good = parts.scheme in ("http", "https") and _is_loopback(parts.hostname)
+        good = good and PRINTABLE.fullmatch(value) is not None
         good = good and (parts.port is None or parts.port > 0)
     except (ValueError, TypeError, AttributeError):
         good = False
@@ -64,8 +72,8 @@ def _is_loopback(host: str | None) -> bool:
 
 
 def _secret(name: str, value: Any) -> str | None:
-    if value is not None and not (isinstance(value, str) and value):
-        raise BadSetting(f"{name} must be a text that is not empty.")
+    if value is not None and not (isinstance(value, str) and PRINTABLE.fullmatch(value)):
+        raise BadSetting(f"{name} must be a text of ASCII characters without spaces.")
     return value
 
 
@@ -135,6 +143,15 @@ DEFAULTS: JsonDict = {
 
 KEPT_BY_RESET = ("webhook_url", "webhook_secret")
 
+Follower = Callable[[sqlite3.Connection], None]
+FOLLOWERS: list[Follower] = []
+
+
+def follower(function: Follower) -> Follower:
+    """Called after each change, in its transaction; for modules that this one can't import."""
+    FOLLOWERS.append(function)
+    return function
+
 
 def current(db: sqlite3.Connection) -> JsonDict:
     return dict(store.remembered(db, store.SETTINGS, lambda: _read(db)))
@@ -168,6 +185,8 @@ def _keep(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
         [(name, json.dumps(value)) for name, value in values.items()],
     )
     store.forget(db)
+    for follow in FOLLOWERS:
+        follow(db)
 
 
 def reset(db: sqlite3.Connection) -> None:

@@ -8,12 +8,18 @@ import hmac
 
 # In test mode Stripe adds a v0 that is no receiver's to check; this one verifies under no secret
 # that anybody is given.
-V0_SECRET = b"not the endpoint's secret"
+V0_SECRET = "not the endpoint's secret"
 
 
-def header(body: bytes, secret: str, timestamp: int) -> str:
-    """The value of ``Stripe-Signature`` for one sending at ``timestamp`` (epoch seconds)."""
+def header(body: bytes, secrets: list[str], timestamp: int) -> str:
+    """The value of ``Stripe-Signature`` for one sending at ``timestamp`` (epoch seconds).
+
+    A ``v1`` for each of ``secrets``: there are two while one is being rolled.
+    """
     signed = f"{timestamp}.".encode() + body
-    v1 = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-    v0 = hmac.new(V0_SECRET, signed, hashlib.sha256).hexdigest()
-    return f"t={timestamp},v1={v1},v0={v0}"
+    schemes = [("v1", secret) for secret in secrets] + [("v0", V0_SECRET)]
+    signatures = [
+        f"{scheme}={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
+        for scheme, secret in schemes
+    ]
+    return ",".join([f"t={timestamp}", *signatures])

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS objects (
     body TEXT NOT NULL,
     private TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (object, seq);
+CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (object, created, seq);
 CREATE INDEX IF NOT EXISTS objects_by_charge ON objects (json_extract(body, '$.charge'));
 CREATE INDEX IF NOT EXISTS objects_by_intent ON objects (json_extract(body, '$.payment_intent'));
 
@@ -38,9 +38,11 @@ CREATE TABLE IF NOT EXISTS events (
     id TEXT NOT NULL UNIQUE,
     type TEXT NOT NULL,
     object_id TEXT NOT NULL,
+    nth INTEGER NOT NULL,
     created INTEGER NOT NULL,
     body BLOB NOT NULL
 );
+CREATE INDEX IF NOT EXISTS events_by_age ON events (created, seq);
 CREATE INDEX IF NOT EXISTS events_by_object ON events (object_id, type);
 
 CREATE TABLE IF NOT EXISTS renderings (
@@ -58,9 +60,11 @@ CREATE TABLE IF NOT EXISTS deliveries (
     tries INTEGER NOT NULL DEFAULT 0,
     due_at REAL NOT NULL,
     judged INTEGER NOT NULL DEFAULT 0,
+    claim INTEGER NOT NULL DEFAULT 0,
     UNIQUE (event_id, endpoint_id)
 );
-CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (due_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (endpoint_id, due_at)
+    WHERE state = 'pending';
 
 CREATE TABLE IF NOT EXISTS attempts (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -116,6 +120,8 @@ CREATE TABLE IF NOT EXISTS fault_counts (
     struck INTEGER NOT NULL
 );
 
+CREATE TABLE IF NOT EXISTS event_counts (type TEXT PRIMARY KEY, seen INTEGER NOT NULL);
+
 CREATE TABLE IF NOT EXISTS clock (name TEXT PRIMARY KEY, value REAL NOT NULL);
 """
 
@@ -125,17 +131,32 @@ FORGOTTEN_BY_RESET = (
 )  # fmt: skip
 
 
+class Closed(Exception):
+    """The store was closed: the process is ending, and so should the thread that meets this."""
+
+
 class Connection(sqlite3.Connection):
-    """Remembers what is read at every turn and hardly ever changes: the switches, the endpoints."""
+    """Remembers what is read at every turn and hardly ever changes: the switches, the endpoints.
+
+    ``undo`` puts back what a rolled-back transaction changed outside of the database; ``told`` are
+    the events stored so far, which nobody is to hear of before the commit.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.memory: dict[str, Any] = {}
+        self.undo: list[Callable[[], None]] = []
+        self.told: list[bytes] = []
+
+
+def _ours(db: sqlite3.Connection) -> Connection:
+    assert isinstance(db, Connection), "the store makes all connections"
+    return db
 
 
 def remembered(db: sqlite3.Connection, name: str, read: Callable[[], Read]) -> Read:
     """What ``read`` gives, asked only once until :func:`forget`; nobody may change it."""
-    assert isinstance(db, Connection), "the store makes all connections"
+    db = _ours(db)
     if name not in db.memory:
         db.memory[name] = read()
     found: Read = db.memory[name]
@@ -144,9 +165,42 @@ def remembered(db: sqlite3.Connection, name: str, read: Callable[[], Read]) -> R
 
 def forget(db: sqlite3.Connection, *names: str) -> None:
     """Call when what was read changes; without names, all of it."""
-    assert isinstance(db, Connection), "the store makes all connections"
+    db = _ours(db)
     for name in names or list(db.memory):
         db.memory.pop(name, None)
+
+
+def if_undone(db: sqlite3.Connection, put_back: Callable[[], None]) -> None:
+    """Calls ``put_back`` if the transaction, or the :func:`part` of it, is rolled back."""
+    _ours(db).undo.append(put_back)
+
+
+@contextmanager
+def part(db: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction that is undone whole, and alone, if it raises."""
+    db = _ours(db)
+    undo, told = len(db.undo), len(db.told)
+    db.execute("SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK TO part")
+        _put_back(db, undo, told)
+        raise
+    finally:
+        db.execute("RELEASE part")
+
+
+def _put_back(db: Connection, undo: int, told: int) -> None:
+    """All that was remembered, or changed elsewhere, since these two lists were so long."""
+    while len(db.undo) > undo:
+        db.undo.pop()()
+    del db.told[told:]
+    forget(db)
+
+
+# Another number than this: the tables are of another version of the sandbox.
+VERSION = 1
 
 
 class Store:
@@ -154,45 +208,67 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._closed = False
+        self._tell: Callable[[bytes], None] | None = None
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, factory=Connection
         )
         self._connection.row_factory = sqlite3.Row
         # NORMAL: a crash of the process loses nothing, only one of the machine could.
         self._connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
-        self._upgrade()
+        self._refuse_other_versions()
         self._connection.executescript(SCHEMA)
         # A process that died while sending never learned the answer: those are sent again.
         self._connection.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
 
-    def _upgrade(self) -> None:
-        """A folder of the first version knew one endpoint: it forgets how deliveries went."""
-        columns = self._connection.execute("PRAGMA table_info(deliveries)").fetchall()
-        if columns and "judged" not in {column["name"] for column in columns}:
-            self._connection.executescript("DROP TABLE attempts; DROP TABLE deliveries;")
+    def _refuse_other_versions(self) -> None:
+        """Nothing here is worth being carried over; but nothing is deleted unasked."""
+        (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and found != VERSION:
+            raise sqlite3.DatabaseError(
+                "another version of the sandbox made it; delete its sandbox.sqlite3 to begin anew"
+            )
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Reads and writes that stand or fall together. Never wait for the network inside."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+        """Reads and writes that stand or fall together. Never wait for the network inside.
+
+        Raises :class:`Closed`, as :meth:`reading` does.
+        """
+        with self.reading() as db:
+            db.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
+                yield db
+                db.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
-                forget(self._connection)
+                db.execute("ROLLBACK")
+                _put_back(db, 0, 0)
                 raise
-            self._connection.execute("COMMIT")
+            self._committed(db)
+
+    def _committed(self, db: Connection) -> None:
+        db.undo.clear()
+        told, db.told = db.told, []
+        if self._tell is not None:
+            for body in told:
+                self._tell(body)
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """A consistent look: nothing is written by others in the meantime."""
         with self._lock:
+            if self._closed:
+                raise Closed
             yield self._connection
 
-    def on_event(self, told: Callable[[bytes], None]) -> None:
-        """Calls ``told`` with the body of each event stored from now on; for recordings."""
-        self._connection.create_function("event_stored", 1, told)
+    def on_event(self, tell: Callable[[bytes], None]) -> None:
+        """Calls ``tell`` with the body of each event committed from now on; for recordings."""
+        self._tell = tell
+        self._connection.create_function(
+            "event_stored", 1, lambda body: self._connection.told.append(body)
+        )
         self._connection.execute(
             "CREATE TEMP TRIGGER tell_of_events AFTER INSERT ON main.events"
             " BEGIN SELECT event_stored(NEW.body); END"
@@ -200,6 +276,7 @@ class Store:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             self._connection.close()
 
 
@@ -208,6 +285,19 @@ def reset(db: sqlite3.Connection) -> None:
     for table in FORGOTTEN_BY_RESET:
         db.execute(f"DELETE FROM {table}")
     forget(db)
+
+
+def keep_newest(db: sqlite3.Connection, table: str, column: str, most: int, size: int) -> None:
+    """Deletes the oldest rows beyond ``most``, or beyond ``size`` characters or bytes of
+    ``column``; the newest always stays."""
+    db.execute(
+        f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM ("
+        f" SELECT rowid, row_number() OVER newest AS place,"
+        f" sum(length({column})) OVER newest AS sum FROM {table}"
+        " WINDOW newest AS (ORDER BY rowid DESC))"
+        " WHERE place > 1 AND (place > ? OR sum > ?))",
+        (most, size),
+    )
 
 
 def insert_object(db: sqlite3.Connection, body: JsonDict, private: JsonDict) -> None:
@@ -245,6 +335,13 @@ def find_object(db: sqlite3.Connection, object_id: str, kind: str | None = None)
         return None
     body: JsonDict = json.loads(row["body"])
     return body
+
+
+def stored(db: sqlite3.Connection, object_id: str) -> JsonDict:
+    """What another object names, and so was stored before it; nothing of that is ever deleted."""
+    found = find_object(db, object_id)
+    assert found is not None, f"{object_id} is named and was never stored"
+    return found
 
 
 def private_part(db: sqlite3.Connection, object_id: str) -> JsonDict:

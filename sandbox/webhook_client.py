@@ -1,20 +1,25 @@
-"""One sending over the wire: straight to the endpoint, no proxy, no redirect followed."""
+"""One sending over the wire: straight to the endpoint, no proxy, no redirect followed.
+
+What was written once is never written again from here, whatever became of it: the endpoint may have
+done its work. The retry schedule sends anew, as Stripe's does.
+"""
 
 import http.client
+import io
+import select
+import socket
 import threading
 import time
-from typing import NamedTuple
+from collections import OrderedDict
+from contextlib import closing
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from sandbox import signatures
-from sandbox.settings import Endpoint
-
+# From the first packet of the connection to the last byte of the answer.
 TIMEOUT_S = 10.0
 KEPT_OF_ANSWER = 4000  # bytes
 LONGEST_ANSWER = 1024 * 1024
-
-# Each thread keeps the lines it opened: a new one costs more than what is said over it.
-_lines = threading.local()
+MOST_LINES_KEPT = 32
 
 
 class Answer(NamedTuple):
@@ -31,61 +36,137 @@ class Answer(NamedTuple):
         return self.status is not None and 200 <= self.status < 300
 
 
-def post(endpoint: Endpoint, body: bytes, at: float, *, corrupt: bool = False) -> Answer:
-    """``at`` is the signature's time, epoch seconds; ``corrupt`` signs with no one's secret."""
-    secret = "whsec_of_no_one" if corrupt else endpoint.secret
+def post(url: str, body: bytes, signature: str) -> Answer:
+    """``signature`` is the value of ``Stripe-Signature``. Raises nothing."""
     headers = {
         "Accept": "*/*; q=0.5, application/xml",
         "Cache-Control": "no-cache",
         "Content-Type": "application/json; charset=utf-8",
-        "Stripe-Signature": signatures.header(body, secret, int(at)),
+        "Stripe-Signature": signature,
         "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
     }
     started = time.monotonic()
+    status: int | None = None
     try:
-        status, text = _exchange(urlsplit(endpoint.url), body, headers)
-    except (OSError, http.client.HTTPException) as error:
-        status, text = None, f"{type(error).__name__}: {error}"
+        status, text = _exchange(urlsplit(url), body, headers, started + TIMEOUT_S)
+    except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
+        text = f"Not answered: {error}"
+    except Exception as error:
+        # Whatever an endpoint says to us is its failure and must be recorded as one.
+        text = f"{type(error).__name__}: {error}"
     took_ms = round((time.monotonic() - started) * 1000)
     return Answer(status, text, headers, took_ms)
 
 
-def _exchange(url: SplitResult, body: bytes, headers: dict[str, str]) -> tuple[int | None, str]:
-    """A kept line may have been closed by the other side meanwhile: then over a new one."""
-    kept = _kept_lines().pop(url.netloc, None)
-    if kept is not None:
-        try:
-            return _say(kept, url, body, headers)
-        except (http.client.RemoteDisconnected, ConnectionError):
-            kept.close()
-    return _say(_open(url), url, body, headers)
+class _Lines:
+    """Connections that nobody uses now: a new one costs more than what is said over it.
+
+    Only so many, the longest unused closed first: each holds a file descriptor, and endpoints come
+    and go.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[http.client.HTTPConnection, tuple[str, str]] = OrderedDict()
+
+    def take(self, url: SplitResult) -> http.client.HTTPConnection:
+        """One that is open still, or a new one."""
+        while (line := self._last_used(_place(url))) is not None:
+            if _is_quiet(line):
+                return line
+            line.close()
+        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        return kind(url.hostname or "", url.port, timeout=TIMEOUT_S)
+
+    def _last_used(self, place: tuple[str, str]) -> http.client.HTTPConnection | None:
+        with self._lock:
+            for line in reversed(self._kept):
+                if self._kept[line] == place:
+                    del self._kept[line]
+                    return line
+        return None
+
+    def keep(self, url: SplitResult, line: http.client.HTTPConnection) -> None:
+        with self._lock:
+            self._kept[line] = _place(url)
+            surplus = [
+                self._kept.popitem(last=False)[0] for _ in range(len(self._kept) - MOST_LINES_KEPT)
+            ]
+        for each in surplus:
+            each.close()
 
 
-def _kept_lines() -> dict[str, http.client.HTTPConnection]:
-    kept: dict[str, http.client.HTTPConnection] | None = getattr(_lines, "kept", None)
-    if kept is None:
-        kept = _lines.kept = {}
-    return kept
+_lines = _Lines()
 
 
-def _open(url: SplitResult) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    return kind(url.hostname or "", url.port, timeout=TIMEOUT_S)
+def _place(url: SplitResult) -> tuple[str, str]:
+    return url.scheme, url.netloc
 
 
-def _say(
-    line: http.client.HTTPConnection, url: SplitResult, body: bytes, headers: dict[str, str]
+def _is_quiet(line: http.client.HTTPConnection) -> bool:
+    """Nothing came since the last answer: what is there to be read is the other side's end."""
+    if line.sock is None:
+        return False
+    look = select.poll()
+    look.register(line.sock, select.POLLIN)
+    return not look.poll(0)
+
+
+class _Timed(io.RawIOBase):
+    """Reads from a socket until a moment, however little comes at a time."""
+
+    def __init__(self, sock: socket.socket, until: float) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._until = until
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(_left(self._until))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _answer_until(until: float) -> Any:
+    def response(sock: socket.socket, **more: Any) -> http.client.HTTPResponse:
+        return http.client.HTTPResponse(_Timed(sock, until), **more)  # type: ignore[arg-type]
+
+    return response
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+def _exchange(
+    url: SplitResult, body: bytes, headers: dict[str, str], until: float
 ) -> tuple[int, str]:
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    line = _lines.take(url)
     reusable = False
     try:
+        if line.sock is None:
+            line.connect()
+        line.sock.settimeout(_left(until))
         line.request("POST", target, body, headers)
-        response = line.getresponse()
-        text = response.read(LONGEST_ANSWER)[:KEPT_OF_ANSWER].decode(errors="replace")
-        reusable = response.isclosed() and not response.will_close
+        line.response_class = _answer_until(until)
+        with closing(line.getresponse()) as response:
+            text = response.read(LONGEST_ANSWER)[:KEPT_OF_ANSWER].decode(errors="replace")
+            reusable = response.isclosed() and not response.will_close
         return response.status, text
     finally:
         if reusable:
-            _kept_lines()[url.netloc] = line
+            _lines.keep(url, line)
         else:
             line.close()

@@ -115,7 +115,6 @@ def _shape(endpoint_id: str, params: Mapping[str, Any]) -> JsonDict:
 
 
 def load(db: sqlite3.Connection, endpoint_id: str) -> JsonDict:
-    follow_command_line(db)
     endpoint = find_object(db, endpoint_id, KIND)
     if endpoint is None:
         raise not_found("webhook endpoint", endpoint_id)
@@ -144,11 +143,16 @@ def update(db: sqlite3.Connection, endpoint_id: str, values: Mapping[str, Any]) 
 def delete(db: sqlite3.Connection, endpoint_id: str) -> JsonDict:
     """What was still to be delivered there is given up."""
     load(db, endpoint_id)
-    delete_object(db, endpoint_id)
-    _give_up(db, endpoint_id)
     if endpoint_id == COMMAND_LINE:
         settings.change(db, {"webhook_url": None})
+    else:
+        _remove(db, endpoint_id)
     return {"id": endpoint_id, "object": KIND, "deleted": True}
+
+
+def _remove(db: sqlite3.Connection, endpoint_id: str) -> None:
+    delete_object(db, endpoint_id)
+    _give_up(db, endpoint_id)
 
 
 def _give_up(db: sqlite3.Connection, endpoint_id: str) -> None:
@@ -164,7 +168,6 @@ def known(db: sqlite3.Connection) -> list[JsonDict]:
 
 
 def _read(db: sqlite3.Connection) -> list[JsonDict]:
-    follow_command_line(db)
     rows = db.execute("SELECT body FROM objects WHERE object = ? ORDER BY seq", (KIND,)).fetchall()
     return [json.loads(row["body"]) for row in rows]
 
@@ -179,12 +182,13 @@ def listening(db: sqlite3.Connection, event_type: str) -> list[JsonDict]:
     ]
 
 
-def follow_command_line(db: sqlite3.Connection) -> None:
+@settings.follower
+def _follow_command_line(db: sqlite3.Connection) -> None:
     """What the switches say counts; what waits for the endpoint follows it to its new address."""
     wanted = settings.endpoint(db)
     kept = find_object(db, COMMAND_LINE, KIND)
     if wanted is None:
-        delete_object(db, COMMAND_LINE)
+        _remove(db, COMMAND_LINE)
     elif kept is None:
         params = {"url": wanted.url, "enabled_events": ["*"], "description": "The command line's"}
         insert_object(db, _shape(COMMAND_LINE, params), {"secret": wanted.secret})

@@ -127,7 +127,7 @@ def request_faults(
     part = "body" if exchange["method"] == "POST" else "query"
     schema = getattr(found, part)
     try:
-        sent = decoded(exchange[part], schema)
+        sent = decoded(_encoded(exchange), schema)
     except ApiError:
         faults = [Disagreement(found.name, "", "the parameters can't be read")]
     else:
@@ -136,9 +136,14 @@ def request_faults(
     if accepted or sender == PAYFLOW:
         words = "taken" if accepted else f"sent by {sender}"
         for fault in faults:
-            yield fault._replace(seen_in=f"a request, {words}: {exchange[part]}")
+            yield fault._replace(seen_in=f"a request, {words}: {_encoded(exchange)}")
     elif not faults and (unknown := _refused_as_unknown(exchange)):
         yield Disagreement(found.name, unknown, "refused as unknown; the document knows it")
+
+
+def _encoded(exchange: Mapping[str, Any]) -> str:
+    """What stands in the address of a POST counts as if it stood in its body."""
+    return "&".join(filter(None, (exchange["query"], exchange["body"])))
 
 
 def _parameter_faults(found: Operation, part: str, sent: Any) -> Iterator[Disagreement]:

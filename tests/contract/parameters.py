@@ -22,7 +22,7 @@ def decoded(encoded: str, schema: Schema) -> dict[str, Any]:
     """Raises sandbox.errors.ApiError for brackets that don't match."""
     return {
         name: coerced(value, schema["properties"].get(name, {}))
-        for name, value in forms.parse(encoded).items()
+        for name, value in forms.parse(encoded.encode()).items()
     }
 
 

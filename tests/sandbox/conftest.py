@@ -84,13 +84,18 @@ class Delivery(NamedTuple):
 
 
 class Endpoint:
-    """A merchant's webhook: notes what comes, answers ``status`` after ``slow_s`` seconds."""
+    """A merchant's webhook: notes what comes, answers ``status`` after ``slow_s`` seconds.
+
+    While ``open`` is cleared, it answers nothing.
+    """
 
     def __init__(self) -> None:
         self.begun = 0
         self.received: list[Delivery] = []
         self.status = 200
         self.slow_s = 0.0
+        self.open = threading.Event()
+        self.open.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks"
         threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
@@ -104,6 +109,7 @@ class Endpoint:
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 endpoint.begun += 1
+                endpoint.open.wait(30)
                 if endpoint.slow_s:
                     threading.Event().wait(endpoint.slow_s)
                 endpoint.received.append(Delivery(body, dict(self.headers), time.time()))
@@ -127,6 +133,7 @@ class Endpoint:
         return [item for item in list(self.received) if item.event["type"] == kind]
 
     def close(self) -> None:
+        self.open.set()
         self._server.shutdown()
         self._server.server_close()
 

@@ -1,5 +1,7 @@
 """The stand-in's clock: forward by hand, and all that goes by it."""
 
+import contextlib
+import sqlite3
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 import stripe
 
 from .conftest import Endpoint, Sandbox, client_of, eventually, session_params, start_sandbox
+from .merchant import expire_one, paid
 
 HOUR = 60 * 60
 DAY = 24 * HOUR
@@ -93,7 +96,20 @@ def test_the_clock_can_be_set_to_a_time_and_shows_what_is_to_come(
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"advance_s": -1}, {"to": 1}, {}, {"advance_s": "1"}, {"advance_s": 1, "to": 2}, 7]
+    "wanted",
+    [
+        {"advance_s": -1},
+        {"to": 1},
+        {},
+        {"advance_s": "1"},
+        {"advance_s": 1, "to": 2},
+        7,
+        {"advance_s": 10**400},
+        {"to": 10**400},
+        {"to": 10**15},
+        {"to": -(10**400)},
+        {"advance_s": 1e15},
+    ],
 )
 def test_the_clock_goes_forward_only(sandbox: Sandbox, wanted: Any) -> None:
     answer = sandbox.post("/_sandbox/clock", json=wanted)
@@ -126,7 +142,7 @@ def test_keys_are_forgotten_a_day_later(client: stripe.StripeClient, sandbox: Sa
     sandbox.advance(DAY - HOUR)
     assert client.v1.checkout.sessions.create(session_params(), key).id == first.id
     sandbox.advance(2 * HOUR)
-    eventually(lambda: client.v1.checkout.sessions.create(session_params(), key).id != first.id)
+    assert client.v1.checkout.sessions.create(session_params(), key).id != first.id
 
 
 def test_a_moved_clock_survives_a_restart(tmp_path: Path) -> None:
@@ -141,3 +157,60 @@ def test_a_moved_clock_survives_a_restart(tmp_path: Path) -> None:
         assert client_of(second).v1.checkout.sessions.retrieve(made.id).status == "expired"
     finally:
         second.stop()
+
+
+def test_the_clock_comes_to_an_end_and_the_pages_go_on(sandbox: Sandbox) -> None:
+    years = 0
+    while sandbox.post("/_sandbox/clock", json={"advance_s": 10 * 365 * DAY}).status_code == 200:
+        years += 10
+    assert years < 70
+    for page in ("/", "/events", "/controls", "/deliveries"):
+        assert sandbox.get(page).status_code == 200
+
+
+def test_what_fell_due_while_nobody_was_there_is_dated_when_it_is_done(tmp_path: Path) -> None:
+    """A list of what is new finds it: nobody could have seen it before."""
+    first = start_sandbox("--data", str(tmp_path))
+    made = client_of(first).v1.checkout.sessions.create(session_params())
+    first.stop()
+    with contextlib.closing(sqlite3.connect(tmp_path / "sandbox.sqlite3")) as db:
+        db.execute("UPDATE later SET due_at = due_at - ?", (2 * DAY,))
+        db.execute("UPDATE objects SET body = json_set(body, '$.expires_at', 1)")
+        db.commit()
+    restarted = int(time.time())
+    second = start_sandbox("--data", str(tmp_path))
+    try:
+        client = client_of(second)
+        since: Any = {"created": {"gte": restarted}}
+        (event,) = eventually(lambda: client.v1.events.list(since).data)
+        assert (event.type, event.data.object["id"]) == ("checkout.session.expired", made.id)
+    finally:
+        second.stop()
+
+
+def test_lists_are_in_the_order_of_their_dates_page_by_page(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    for _ in range(3):
+        paid(client, "4000000000000259")  # a fee and a dispute to come: both fall due by moves
+        sandbox.advance(2.5)
+    for listed in (client.v1.events, client.v1.balance_transactions, client.v1.charges):
+        found: list[Any] = [*listed.list({"limit": 3}).auto_paging_iter()]
+        assert [item.created for item in found] == sorted(
+            (item.created for item in found), reverse=True
+        )
+        assert len({item.id for item in found}) == len(found) > 2
+
+
+@pytest.mark.parametrize("end", ["paid", "expired"])
+def test_nothing_is_to_come_of_a_session_that_has_ended(
+    client: stripe.StripeClient, sandbox: Sandbox, end: str
+) -> None:
+    if end == "paid":
+        paid(client)
+    else:
+        expire_one(client)
+    to_come = sandbox.get("/_sandbox/clock").json()["to_come"]
+    assert [each for each in to_come if each["action"] == "session.expire"] == []
+    sandbox.advance(30 * DAY)
+    assert sandbox.get("/_sandbox/clock").json()["to_come"] == []

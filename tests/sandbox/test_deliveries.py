@@ -3,9 +3,13 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stripe
+
+from sandbox.deliveries import AT_ONCE
+from sandbox.hosted_page import HELD_AT_MOST_S
 
 from .conftest import (
     SECRET,
@@ -17,6 +21,7 @@ from .conftest import (
     session_params,
     start_sandbox,
 )
+from .merchant import expire_one, paid, types_about
 
 ALL_TYPES = {
     "payment_intent.created",
@@ -71,14 +76,16 @@ def test_the_customer_is_held_until_the_endpoint_answered(
 def test_with_a_delay_the_customer_goes_at_once_and_events_come_later(
     client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
 ) -> None:
-    sandbox.set(webhook_delay_s=1.4)
-    made = client.v1.checkout.sessions.create(session_params())
-    paid_at = time.time()
-    pay(made)
-    assert time.time() - paid_at < 1
-    assert endpoint.received == []
-    eventually(lambda: len(endpoint.at_once) == 4)
-    assert all(item.at - paid_at >= 1.4 for item in endpoint.at_once)
+    sandbox.set(webhook_delay_s=3600)
+    started = time.monotonic()
+    paid(client)
+    assert time.monotonic() - started < HELD_AT_MOST_S
+    sandbox.set(webhook_delay_s=0)
+    expire_one(client)
+    eventually(lambda: endpoint.received)
+    assert len(endpoint.at_once) == 1
+    sandbox.advance(3600)
+    eventually(lambda: {item.event["type"] for item in endpoint.at_once} > ALL_TYPES)
 
 
 @pytest.mark.parametrize("status", [301, 400, 500])
@@ -130,8 +137,10 @@ def test_deliveries_switched_off_wait_and_come_once_switched_on(
 ) -> None:
     sandbox.set(deliver=False)
     started = time.monotonic()
-    pay(client.v1.checkout.sessions.create(session_params()))
-    assert time.monotonic() - started < 2
+    paid(client)
+    assert time.monotonic() - started < HELD_AT_MOST_S
+    sandbox.advance(60)
+    assert "charge.updated" in types_about(client, "charge.")
     assert endpoint.received == []
     assert {event.pending_webhooks for event in client.v1.events.list().data} == {1}
     sandbox.set(deliver=True)
@@ -155,9 +164,12 @@ def test_without_an_endpoint_events_are_kept_and_told_to_nobody(
     client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
 ) -> None:
     sandbox.set(webhook_url=None)
-    assert pay(client.v1.checkout.sessions.create(session_params())).status_code == 303
+    paid(client)
     assert {event.pending_webhooks for event in client.v1.events.list().data} == {0}
-    assert endpoint.received == []
+    sandbox.set(webhook_url=endpoint.url)
+    expire_one(client)
+    eventually(lambda: endpoint.of_type("checkout.session.expired"))
+    assert ALL_TYPES.isdisjoint(item.event["type"] for item in endpoint.received)
 
 
 def test_a_session_left_behind_by_a_decline_cancels_its_payment_intent_when_it_expires(
@@ -191,3 +203,84 @@ def test_state_and_undelivered_events_survive_a_restart(tmp_path: Path, endpoint
         assert first.process.stdout is not None
         first.process.stdout.close()
         assert second.stop() == 0
+
+
+def test_an_event_under_way_when_the_process_was_killed_is_sent_by_the_next(
+    tmp_path: Path, endpoint: Endpoint
+) -> None:
+    endpoint.slow_s = 1.5
+    hook = ("--webhook-url", endpoint.url, "--webhook-secret", SECRET)
+    first = start_sandbox("--data", str(tmp_path), *hook)
+    expire_one(client_of(first))
+    eventually(lambda: endpoint.begun == 1)
+    first.process.kill()
+    first.process.wait()
+    assert first.process.stdout is not None
+    first.process.stdout.close()
+    assert endpoint.received == []  # nobody took the answer down
+    second = start_sandbox("--data", str(tmp_path))
+    try:
+        eventually(lambda: client_of(second).v1.events.list({"delivery_success": True}).data)
+        assert len({item.event["id"] for item in endpoint.received}) == 1
+        assert endpoint.begun == 2
+    finally:
+        assert second.stop() == 0
+
+
+def test_an_endpoint_that_hangs_keeps_no_other_waiting(
+    client: stripe.StripeClient, endpoint: Endpoint
+) -> None:
+    hanging = Endpoint()
+    hanging.open.clear()
+    wanted: Any = {"url": hanging.url, "enabled_events": ["*"]}
+    made = client.v1.webhook_endpoints.create(wanted)
+    for _ in range(40):
+        expire_one(client)
+    eventually(lambda: len(endpoint.received) == 40)
+    assert hanging.received == []
+    client.v1.webhook_endpoints.delete(made.id)
+    hanging.close()
+
+
+def test_nothing_forgotten_by_a_reset_is_sent_after_it(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    endpoint.open.clear()
+    for _ in range(2 * AT_ONCE):
+        expire_one(client)
+    forgotten = {event.id for event in client.v1.events.list({"limit": 100}).data}
+    eventually(lambda: endpoint.begun == AT_ONCE)
+    sandbox.post("/_sandbox/reset")
+    expire_one(client)
+    (event,) = client.v1.events.list().data
+    endpoint.open.set()
+    eventually(lambda: event.id in {item.event["id"] for item in endpoint.received})
+    eventually(lambda: len(endpoint.received) == AT_ONCE + 1)
+    came = {item.event["id"] for item in endpoint.received}
+    assert len(came & forgotten) == AT_ONCE < len(forgotten)
+
+
+def test_what_waits_for_an_endpoint_is_given_up_when_the_switch_takes_it_away(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    sandbox.set(webhook_delay_s=3600)
+    expire_one(client)
+    undelivered: Any = {"delivery_success": False}
+    assert [event.pending_webhooks for event in client.v1.events.list(undelivered).data] == [1]
+    sandbox.set(webhook_url=None)
+    assert client.v1.events.list(undelivered).data == []
+    assert [event.pending_webhooks for event in client.v1.events.list().data] == [0]
+
+
+def test_a_retry_waits_for_its_time_after_a_slow_answer_and_a_moved_clock(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    sandbox.advance(1)
+    sandbox.set(retry_schedule_s=[1.0])
+    endpoint.status, endpoint.slow_s = 500, 1.0
+    expire_one(client)
+    eventually(lambda: endpoint.received)
+    endpoint.status = 200
+    eventually(lambda: len(endpoint.received) == 2)
+    first, second = (item.at for item in endpoint.received)
+    assert second - first >= 2.0

@@ -7,7 +7,7 @@ import requests
 import stripe
 
 from .conftest import Endpoint, Sandbox, eventually, pay, session_params
-from .test_refunds import charge_of, paid, types_about
+from .merchant import charge_of, paid, types_about
 
 FRAUD = "4000000000000259"
 NOT_RECEIVED = "4000000000002685"
@@ -212,17 +212,7 @@ def test_a_payment_that_was_declined_cannot_be_disputed(
 def test_a_disputed_bank_debit_is_lost_at_once(
     client: stripe.StripeClient, sandbox: Sandbox
 ) -> None:
-    made = client.v1.checkout.sessions.create(session_params())
-    typed = {
-        "method": "sepa_debit",
-        "email": "customer@example.com",
-        "account_name": "Test Customer",
-        "iban": "AT591904300235473203",
-    }
-    assert made.url is not None
-    answer = requests.post(made.url, data=typed, allow_redirects=False, timeout=15)
-    assert answer.status_code == 303
-    sandbox.advance(10 * 60)
+    paid_by_debit(client, sandbox, "AT591904300235473203")
     (dispute,) = client.v1.disputes.list().data
     assert (dispute.status, dispute.reason) == ("lost", "fraudulent")
     assert kinds(client) == ["created", "funds_withdrawn", "closed"]
@@ -244,3 +234,62 @@ def test_money_lost_to_a_dispute_cannot_be_lost_again(
 @pytest.mark.parametrize("which", [{"charge": ["a"]}, {"payment_intent": {"a": 1}}])
 def test_a_dispute_of_nothing_that_could_be_named_is_refused(sandbox: Sandbox, which: Any) -> None:
     assert sandbox.post("/_sandbox/disputes", json=which).status_code == 400
+
+
+@pytest.mark.parametrize("outcome", ["won", "lost"])
+def test_a_charge_is_disputed_once(
+    client: stripe.StripeClient, sandbox: Sandbox, outcome: str
+) -> None:
+    charge = charge_of(client, paid(client)).id
+    made = sandbox.post("/_sandbox/disputes", json={"charge": charge}).json()
+    sandbox.post(f"/_sandbox/disputes/{made['id']}", json={"outcome": outcome})
+    for again in ({"charge": charge}, {"charge": charge, "inquiry": True}):
+        answer = sandbox.post("/_sandbox/disputes", json=again)
+        assert (answer.status_code, "already" in answer.json()["error"]) == (400, True)
+    assert len(client.v1.disputes.list().data) == 1
+
+
+def test_a_charge_whose_dispute_was_won_can_be_refunded(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    dispute = disputed(client, sandbox)
+    sandbox.post(f"/_sandbox/disputes/{dispute.id}", json={"outcome": "won"})
+    assert client.v1.disputes.retrieve(dispute.id).is_charge_refundable
+    assert client.v1.refunds.create({"charge": dispute.charge}).amount == 1250
+
+
+def test_a_bank_debits_bank_asks_no_questions_first(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    charge = paid_by_debit(client, sandbox, "AT611904300234573201")
+    answer = sandbox.post("/_sandbox/disputes", json={"charge": charge, "inquiry": True})
+    assert (answer.status_code, "bank debit" in answer.json()["error"]) == (400, True)
+    assert client.v1.disputes.list().data == []
+    assert sandbox.post("/_sandbox/disputes", json={"charge": charge}).json()["status"] == "lost"
+
+
+def test_a_person_who_disputes_before_the_test_card_does_is_alone(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    sandbox.set(dispute_delay_s=60)
+    charge = charge_of(client, paid(client, FRAUD)).id
+    made = sandbox.post("/_sandbox/disputes", json={"charge": charge}).json()
+    sandbox.advance(60)
+    assert [dispute.id for dispute in client.v1.disputes.list().data] == [made["id"]]
+
+
+def paid_by_debit(client: stripe.StripeClient, sandbox: Sandbox, iban: str) -> str:
+    """The charge, once the bank has answered."""
+    made = client.v1.checkout.sessions.create(session_params())
+    typed = {
+        "method": "sepa_debit",
+        "email": "customer@example.com",
+        "account_name": "Test Customer",
+        "iban": iban,
+    }
+    assert made.url is not None
+    answer = requests.post(made.url, data=typed, allow_redirects=False, timeout=15)
+    assert answer.status_code == 303
+    sandbox.advance(10 * 60)
+    (charge,) = client.v1.charges.list().data
+    return charge.id

@@ -1,13 +1,18 @@
 """What goes wrong on purpose, as a client and an endpoint see it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import stripe
 
+from sandbox import faults, settings
+from sandbox.store import Store
+
 from .conftest import SECRET, Endpoint, Sandbox, client_of, eventually, pay, session_params
+from .merchant import expire_one
 
 SESSIONS = "POST /v1/checkout/sessions"
 
@@ -16,12 +21,14 @@ def rule(fault: str, on: str = "*", **more: Any) -> dict[str, Any]:
     return {"on": on, "fault": fault, **more}
 
 
-def create(sandbox: Sandbox, key: str = "payflow-key", timeout: float = 10) -> requests.Response:
+def create(
+    sandbox: Sandbox, key: str = "payflow-key", timeout: float = 10, mode: str = "payment"
+) -> requests.Response:
     """A session asked for without a library that would try again."""
     return requests.post(
         f"{sandbox.url}/v1/checkout/sessions",
         data={
-            "mode": "payment",
+            "mode": mode,
             "line_items[0][price_data][currency]": "eur",
             "line_items[0][price_data][unit_amount]": "1250",
             "line_items[0][price_data][product_data][name]": "Invoice",
@@ -55,6 +62,32 @@ def test_a_500_after_the_effect_hides_it_for_as_long_as_the_key_lives(sandbox: S
     again = create(sandbox)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (500, "true")
     assert sessions(sandbox) == 1
+
+
+def test_a_500_after_the_effect_spares_what_had_none(sandbox: Sandbox) -> None:
+    """A misuse of the key is refused, a repeat is the kept answer; then the rule strikes."""
+    good = create(sandbox)
+    sandbox.set(api_faults=[rule("500_after", SESSIONS, times=1)])
+    misused = create(sandbox, mode="setup")
+    assert (misused.status_code, misused.json()["error"]["type"]) == (400, "idempotency_error")
+    again = create(sandbox)
+    assert (again.status_code, again.json()["id"]) == (200, good.json()["id"])
+    assert create(sandbox, "another-key", mode="setup").status_code == 400
+    assert create(sandbox, "another-key").status_code == 500
+    assert create(sandbox).json()["id"] == good.json()["id"]
+    faults = [entry["fault"] for entry in sandbox.get("/_sandbox/requests.json").json()]
+    assert faults == [None, None, None, None, "500_after", None]
+
+
+def test_a_500_after_the_effect_spares_the_answer_to_a_call_that_was_cut_off(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.set(api_faults=[rule("reset_after", SESSIONS, times=1), rule("500_after", SESSIONS)])
+    with pytest.raises(requests.ConnectionError):
+        create(sandbox)
+    for _ in range(2):
+        again = create(sandbox)
+        assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
 
 
 def test_a_500_does_not_replace_an_answer_that_is_stored(sandbox: Sandbox) -> None:
@@ -137,7 +170,7 @@ def test_a_duplicate_comes_twice_with_the_same_bytes(
         lambda: len(found := endpoint.of_type("checkout.session.completed")) == 2 and found
     )
     assert first.body == second.body
-    eventually(lambda: endpoint.of_type("payment_intent.succeeded"))
+    eventually(lambda: endpoint.of_type("charge.updated"))
     assert len(endpoint.of_type("payment_intent.succeeded")) == 1
 
 
@@ -160,7 +193,7 @@ def test_a_delayed_event_comes_later_and_the_customer_does_not_wait(
 ) -> None:
     sandbox.set(delivery_faults=[rule("delay", "checkout.session.completed", seconds=3600)])
     assert pay(client.v1.checkout.sessions.create(session_params())).status_code == 303
-    eventually(lambda: endpoint.of_type("payment_intent.succeeded"))
+    eventually(lambda: endpoint.of_type("charge.updated"))
     assert endpoint.of_type("checkout.session.completed") == []
     sandbox.post("/_sandbox/clock", json={"advance_s": 3600})
     eventually(lambda: endpoint.of_type("checkout.session.completed"))
@@ -217,8 +250,8 @@ def test_a_rule_that_does_not_fit_is_refused_with_a_sentence(
     answer = sandbox.post("/_sandbox/settings", json=switches)
     assert answer.status_code == 400
     assert answer.json()["error"].endswith(".")
-    settings = sandbox.get("/_sandbox/settings").json()
-    assert (settings["api_faults"], settings["delivery_faults"]) == ([], [])
+    now = sandbox.get("/_sandbox/settings").json()
+    assert (now["api_faults"], now["delivery_faults"]) == ([], [])
 
 
 def test_a_rule_is_shown_whole(sandbox: Sandbox) -> None:
@@ -252,7 +285,10 @@ def test_a_dropped_event_arrives_when_it_is_sent_again(
     eventually(lambda: "Never sent." in sandbox.get(f"/events/{event.id}").text)
     assert sandbox.post(f"/events/{event.id}/send").status_code == 303
     eventually(lambda: endpoint.received)
-    assert len(endpoint.received) == 1
+    sandbox.set(delivery_faults=[])
+    expire_one(client)
+    eventually(lambda: len({item.event["id"] for item in endpoint.received}) == 2)
+    assert len(endpoint.received) == 2
 
 
 def test_faults_of_the_way_and_of_the_sending_add_up(sandbox: Sandbox, endpoint: Endpoint) -> None:
@@ -282,3 +318,77 @@ def test_a_402_is_a_declined_card_and_stays_so_for_its_key(sandbox: Sandbox) -> 
     with pytest.raises(stripe.CardError) as declined:
         client_of(sandbox).v1.checkout.sessions.create(session_params())
     assert declined.value.error.decline_code == "generic_decline"
+
+
+@pytest.mark.parametrize("on", ["*", "* *", "GET /v1/events"])
+def test_a_rule_for_all_calls_or_for_get_strikes_head_too(tmp_path: Path, on: str) -> None:
+    with Store(tmp_path / "sandbox.sqlite3").transaction() as db:
+        settings.change(db, {"api_faults": [rule("429", on)]})
+        for method in ("GET", "HEAD"):
+            assert faults.on_call(db, settings.current(db), method, "/v1/events")
+        settings.change(db, {"api_faults": [rule("429", "POST *")]})
+        for method in ("GET", "HEAD"):
+            assert not faults.on_call(db, settings.current(db), method, "/v1/events")
+
+
+def test_a_rule_on_everything_strikes_any_call(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[rule("429", "*")])
+    assert create(sandbox).status_code == 429
+
+
+def lost(client: stripe.StripeClient, sandbox: Sandbox, *, busy: bool) -> list[bool]:
+    """Which of ten events are dropped, in the order they happened."""
+    sandbox.post("/_sandbox/reset")
+    sandbox.set(seed=7, delivery_faults=[rule("drop", probability=0.5)])
+    for _ in range(10):
+        expire_one(client)
+        if busy:
+            pay(client.v1.checkout.sessions.create(session_params()), "4000000000000002")
+    wanted: Any = {"type": "checkout.session.expired"}
+    told = [event.id for event in client.v1.events.list({"limit": 100, **wanted}).data][::-1]
+    pages = [
+        eventually(
+            lambda event=event: (
+                (page := sandbox.get(f"/events/{event}").text).count("attempt-") and page
+            )
+        )
+        for event in told
+    ]
+    return ["✕ lost" in page for page in pages]
+
+
+def test_the_same_events_meet_the_same_faults_whatever_else_happens(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    quiet = lost(client, sandbox, busy=False)
+    assert {True, False} == set(quiet)
+    assert lost(client, sandbox, busy=True) == quiet
+
+
+@pytest.mark.parametrize("fault", ["wrong_livemode", "other_object", "thin", "twice_signed"])
+def test_a_strange_event_is_signed_well_and_the_retry_is_as_it_should_be(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint, fault: str
+) -> None:
+    sandbox.set(retry_schedule_s=[0.1], delivery_faults=[rule(fault, times=1)])
+    endpoint.status = 500
+    expire_one(client)
+    strange, plain = eventually(lambda: len(endpoint.received) == 2 and endpoint.received)
+    for item in (strange, plain):
+        stripe.WebhookSignature.verify_header(
+            item.body.decode(), item.headers["Stripe-Signature"], SECRET
+        )
+    assert plain.event["livemode"] is False
+    assert plain.event["data"]["object"]["object"] == "checkout.session"
+    assert plain.headers["Stripe-Signature"].count("v1=") == 1
+    if fault == "wrong_livemode":
+        assert strange.event == plain.event | {"livemode": True}
+    elif fault == "other_object":
+        assert strange.event["type"] == "checkout.session.expired"
+        assert strange.event["data"]["object"]["object"] == "customer"
+    elif fault == "thin":
+        assert strange.event["object"] == "v2.core.event"
+        session = plain.event["data"]["object"]["id"]
+        assert strange.event["related_object"]["url"] == f"/v1/checkout/sessions/{session}"
+    else:
+        assert strange.headers["Stripe-Signature"].count("v1=") == 2
+        assert strange.body == plain.body

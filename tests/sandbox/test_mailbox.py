@@ -1,6 +1,8 @@
 """The mailbox: every letter is taken, decoded, shown harmlessly."""
 
+import json
 import smtplib
+import socket
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
@@ -112,3 +114,94 @@ def test_the_mailbox_is_emptied_by_a_reset(sandbox: Sandbox) -> None:
     eventually(lambda: letters(sandbox))
     sandbox.post("/_sandbox/reset")
     assert letters(sandbox) == []
+
+
+def send_raw(sandbox: Sandbox, raw: bytes, to: str = "me@example.com") -> None:
+    with smtplib.SMTP("127.0.0.1", sandbox.smtp_port, timeout=10) as server:
+        server.sendmail("a@example.com", [to], raw)
+
+
+PLAIN = b"Subject: plain\r\n\r\nhello\r\n"
+NESTED = b"".join(
+    b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (number, number)
+    for number in range(1500)
+)
+
+
+def in_lines(pieces: bytes, number: int) -> bytes:
+    """A header folded before each piece: no line of a letter is longer than SMTP allows."""
+    return b"\r\n ".join([pieces] * number)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"To: " + in_lines(b"(" * 500, 20) + b"\r\nSubject: comments\r\n\r\nbody\r\n",
+        b"From: " + in_lines(b"(" * 500, 20) + b"\r\n\r\nbody\r\n",
+        b"Content-Type: " + in_lines(b"(" * 500, 20) + b"\r\n\r\nbody\r\n",
+        b"Content-Disposition: " + in_lines(b"(" * 500, 20) + b"\r\n\r\nbody\r\n",
+        b'To: "\r\n\r\nbody\r\n',
+        b"To: @\r\nCc: a@[\r\nBcc: <\r\n\r\nbody\r\n",
+        b"Message-ID: <@>\r\nReply-To: =?utf-8?q??=\r\n\r\nbody\r\n",
+        b"Content-Type: text/plain; name*=;;;\r\nMIME-Version: x.(\r\n\r\nbody\r\n",
+        b"Content-Type: text/plain; charset*0*=x''%;charset*1=y\r\n\r\nbody\r\n",
+        b"Content-Type: text/plain; charset=unicode_escape\r\n\r\nbody \\udc80\r\n",
+        b"Content-Transfer-Encoding: base64\r\n\r\nbody\r\n",
+        b"Content-Disposition: attachment; filename==?\r\n\r\nbody\r\n",
+        NESTED + b"body",
+        b"",
+    ],
+)
+def test_a_hostile_letter_hides_no_other(sandbox: Sandbox, raw: bytes) -> None:
+    send_raw(sandbox, PLAIN)
+    send_raw(sandbox, raw)
+    send_raw(sandbox, PLAIN)
+    found = letters(sandbox)
+    assert [item["subject"] for item in found][::2] == ["plain", "plain"]
+    for item in found:
+        assert sandbox.get(f"/inbox/{item['id']}").status_code == 200
+    assert sandbox.get("/inbox").text.count('href="/inbox/') >= 3
+
+
+def test_a_letter_that_cannot_be_read_is_shown_as_it_came(sandbox: Sandbox) -> None:
+    send_raw(sandbox, NESTED + b"the end")
+    (found,) = letters(sandbox)
+    assert found["from"] == "a@example.com"
+    assert found["text"].startswith("Content-Type: multipart/mixed; boundary=b0\n")
+    assert found["text"].rstrip().endswith("the end")
+
+
+def test_an_address_that_is_no_text_is_taken_and_shown(sandbox: Sandbox) -> None:
+    with socket.create_connection(("127.0.0.1", sandbox.smtp_port), timeout=5) as line:
+        answers = line.makefile("rb")
+        answers.readline()
+        for command in (
+            b"HELO x",
+            b"MAIL FROM:<\xed\xa0\x80@a.example>",
+            b"RCPT TO:<\xff@b.example>",
+        ):
+            line.sendall(command + b"\r\n")
+            answers.readline()
+        line.sendall(b"DATA\r\n")
+        answers.readline()
+        line.sendall(PLAIN + b".\r\n")
+        answers.readline()
+    for item in letters(sandbox):
+        json.dumps(item, ensure_ascii=False).encode()
+    assert sandbox.get("/inbox").status_code == 200
+
+
+def test_attachments_are_named_with_their_size(sandbox: Sandbox) -> None:
+    message = letter(Subject="with a receipt")
+    message.set_content("see there")
+    message.add_attachment(b"%PDF-" + bytes(995), "application", "pdf", filename="Beleg Zoë.pdf")
+    message.add_attachment("a,b\n", subtype="csv", filename="list.csv")
+    send(sandbox, message)
+    (found,) = letters(sandbox)
+    assert found["text"] == "see there\n"
+    assert found["attachments"] == [
+        {"filename": "Beleg Zoë.pdf", "type": "application/pdf", "size": 1000},
+        {"filename": "list.csv", "type": "text/csv", "size": 5},
+    ]
+    page = sandbox.get(f"/inbox/{found['id']}").text
+    assert "Beleg Zoë.pdf · application/pdf · 1000 bytes" in page

@@ -7,7 +7,7 @@ import requests
 import stripe
 
 from .conftest import Endpoint, Sandbox, eventually, pay, price, session_params
-from .test_refunds import charge_of, paid
+from .merchant import charge_of, paid
 
 KEY = {"Authorization": "Bearer sk_test_payflow"}
 

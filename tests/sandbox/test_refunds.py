@@ -5,32 +5,12 @@ from typing import Any
 import pytest
 import stripe
 
-from .conftest import Endpoint, Sandbox, eventually, pay, session_params
+from .conftest import Endpoint, Sandbox, eventually, pay, price, session_params
+from .merchant import charge_of, paid, types_about
 
 PENDING = "4000000000007726"
 FAILS = "4000000000005126"
 MINUTE = 60
-
-
-def paid(client: stripe.StripeClient, number: str = "4242424242424242", **params: Any) -> str:
-    """The PaymentIntent of a payment of 12.50 EUR."""
-    made = client.v1.checkout.sessions.create(session_params(**params))
-    assert pay(made, number).status_code == 303
-    intent = client.v1.checkout.sessions.retrieve(made.id).payment_intent
-    assert isinstance(intent, str)
-    return intent
-
-
-def charge_of(client: stripe.StripeClient, intent: str) -> stripe.Charge:
-    found = client.v1.payment_intents.retrieve(intent, {"expand": ["latest_charge"]})
-    assert isinstance(found.latest_charge, stripe.Charge)
-    return found.latest_charge
-
-
-def types_about(client: stripe.StripeClient, start: str) -> list[str]:
-    """The types of events that begin so, oldest first."""
-    found = client.v1.events.list({"limit": 100}).data
-    return [event.type for event in reversed(found) if event.type.startswith(start)]
 
 
 def refund_events(client: stripe.StripeClient) -> list[str]:
@@ -190,3 +170,11 @@ def test_a_refund_in_the_dashboard_is_told_like_any_other(
     assert "greater than unrefunded amount" in too_much.json()["error"]
     failed = sandbox.post(f"/_sandbox/refunds/{answer.json()['id']}", json={"status": "failed"})
     assert failed.json()["status"] == "failed"
+
+
+def test_a_part_is_refunded_in_the_currencys_steps(client: stripe.StripeClient) -> None:
+    charge = charge_of(client, paid(client, line_items=price(100_000, "isk"))).id
+    with pytest.raises(stripe.InvalidRequestError, match="multiple of 100") as refused:
+        client.v1.refunds.create({"charge": charge, "amount": 150})
+    assert refused.value.param == "amount"
+    assert client.v1.refunds.create({"charge": charge, "amount": 200}).amount == 200

@@ -8,7 +8,7 @@ import requests
 import stripe
 
 from .conftest import SECRET, Endpoint, Sandbox, eventually, session_params
-from .test_refunds import paid
+from .merchant import expire_one, paid
 
 EXPIRED = "checkout.session.expired"
 
@@ -19,10 +19,6 @@ def other() -> Iterator[Endpoint]:
     other = Endpoint()
     yield other
     other.close()
-
-
-def expire_one(client: stripe.StripeClient) -> None:
-    client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
 
 
 def added(client: stripe.StripeClient, endpoint: Endpoint, **params: Any) -> Any:
@@ -83,10 +79,12 @@ def test_what_waits_for_an_endpoint_is_given_up_when_it_is_switched_off(
     eventually(lambda: other.received)
     client.v1.webhook_endpoints.update(made.id, {"disabled": True})
     sandbox.advance(120)
-    expire_one(client)
-    assert len(other.received) == 1
     types: Any = {"delivery_success": False}
     eventually(lambda: len(client.v1.events.list(types).data) == 1)
+    client.v1.webhook_endpoints.update(made.id, {"disabled": False})
+    expire_one(client)
+    eventually(lambda: len({item.event["id"] for item in other.received}) == 2)
+    assert len(other.received) == 2
 
 
 def test_what_waits_follows_the_command_lines_endpoint_to_its_new_address(
@@ -100,6 +98,41 @@ def test_what_waits_follows_the_command_lines_endpoint_to_its_new_address(
     signature = told.headers["Stripe-Signature"]
     stripe.Webhook.construct_event(told.body, signature, "whsec_payflow_new")
     assert endpoint.received == []
+
+
+def test_what_a_deleted_endpoint_never_got_is_not_undelivered(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint, other: Endpoint
+) -> None:
+    sandbox.set(retry_schedule_s=[60])
+    other.status = 500
+    made = added(client, other)
+    expire_one(client)
+    eventually(lambda: other.received and endpoint.received)
+    undelivered: Any = {"delivery_success": False}
+    assert len(client.v1.events.list(undelivered).data) == 1
+    client.v1.webhook_endpoints.delete(made.id)
+    eventually(lambda: client.v1.events.list(undelivered).data == [])
+
+
+def test_the_customer_is_held_for_each_endpoint_however_often_one_is_told(
+    client: stripe.StripeClient, sandbox: Sandbox, other: Endpoint
+) -> None:
+    sandbox.set(delivery_faults=[{"on": "checkout.session.completed", "fault": "duplicate"}])
+    other.slow_s = 0.7
+    added(client, other, enabled_events=["checkout.session.completed"])
+    paid(client)
+    assert other.received
+
+
+def test_an_endpoint_is_there_as_soon_as_its_switch_is_set(
+    client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint
+) -> None:
+    """Reading writes nothing: not the list, not the pages."""
+    (made,) = client.v1.webhook_endpoints.list().data
+    sandbox.set(webhook_url=None)
+    assert client.v1.webhook_endpoints.list().data == []
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.webhook_endpoints.retrieve(made.id)
 
 
 def test_a_deleted_endpoint_is_gone(

@@ -4,7 +4,7 @@ import sqlite3
 
 from sandbox import clock, events, later, payments, sessions, settings
 from sandbox.bank_debits import ACCOUNTS, LONG_DELAY_S
-from sandbox.store import JsonDict, find_object, private_part
+from sandbox.store import JsonDict, find_object, private_part, stored
 
 
 def schedule(db: sqlite3.Connection, charge_id: str) -> None:
@@ -20,8 +20,7 @@ def _answer(db: sqlite3.Connection, charge_id: str) -> None:
     charge = find_object(db, charge_id)
     if charge is None or charge["status"] != "pending":
         return
-    intent = find_object(db, charge["payment_intent"])
-    assert intent is not None, "a charge never names a PaymentIntent that was not stored"
+    intent = stored(db, charge["payment_intent"])
     account = ACCOUNTS[private_part(db, charge_id)["number"]]
     if account.refusal is None:
         payments.succeed(db, intent, charge, events.NO_REQUEST)
