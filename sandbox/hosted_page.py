@@ -55,7 +55,7 @@ def show(session_id: str) -> Response | str:
         session = _load(db, session_id)
         if session is None:
             return _not_found()
-        items = private_part(db, session_id)["line_items"]
+        items = _items(db, session_id)
         typed = _typed_before(db, session)
     world().deliveries.wake()
     return _page(session, items, typed, {})
@@ -102,6 +102,15 @@ def authenticate(session_id: str) -> Response | str | BaseResponse:
         payer, errors = payment_form.read(typed, _today())
         outcome = _authenticated(db, session, payer, passed)
     return _answer(outcome, items, typed, errors)
+
+
+def _items(db: sqlite3.Connection, session_id: str) -> list[JsonDict]:
+    """The session's line items with what each thing is, if the merchant said so."""
+    private = private_part(db, session_id)
+    abouts = private["descriptions"]
+    return [
+        item | {"about": about} for item, about in zip(private["line_items"], abouts, strict=True)
+    ]
 
 
 def _today() -> datetime:
