@@ -67,7 +67,7 @@ def test_nobody_listening_is_a_connection_error() -> None:
 
 def test_a_declined_card_is_told_as_stripe_tells_it(client: stripe.StripeClient) -> None:
     made = client.v1.checkout.sessions.create(session_params())
-    assert pay(made, "4000000000009995").status_code == 200
+    assert pay(made, "4000000000009995").status_code == 303
     [intent] = client.v1.payment_intents.list().data
     error = intent.last_payment_error
     assert error is not None

@@ -73,16 +73,22 @@ def text_of(value: Any) -> Any:
 PARAMETERS = operation_named("POST /v1/checkout/sessions").body["properties"]
 
 
+def refusal_of(values: dict[str, Any]) -> str | None:
+    try:
+        session_parameters.check(values, NOW, API_VERSION)
+    except ApiError as refused:
+        return refused.message
+    return None
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_each_parameter_of_a_new_session_is_played_or_refused_with_the_honest_sentence(
     name: str,
 ) -> None:
     for value in values_of(name, PARAMETERS[name]):
         values = merged(text_of(session_params()), {name: value})
-        try:
-            session_parameters.check(values, NOW, API_VERSION)
-        except ApiError as refused:
-            assert HONEST.search(refused.message), f"{name}={value}: {refused.message}"
+        said = refusal_of(values)
+        assert said is None or HONEST.search(said), f"{name}={value}: {said}"
 
 
 def test_every_operation_of_stripe_is_played_or_known_not_to_be() -> None:
