@@ -1,5 +1,7 @@
 """The Flask app: which part answers which path, and the headers every page carries."""
 
+import json
+
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
@@ -44,7 +46,16 @@ def _error_page(error: HTTPException) -> Response:
         return Response("The sandbox answers on 127.0.0.1 and localhost only.\n", 400)
     if api.is_api():
         return api.envelope_for(error)
+    if request.path.startswith("/_sandbox/"):
+        return _error_for_programs(error)
     return Response(render_template("error.html", error=error), error.code or 500)
+
+
+def _error_for_programs(error: HTTPException) -> Response:
+    """With ``Allow`` and such, but not the page that Werkzeug would write."""
+    headers = [(name, value) for name, value in error.get_headers() if name != "Content-Type"]
+    body = json.dumps({"error": error.description}, indent=2) + "\n"
+    return Response(body, error.code or 500, headers, content_type="application/json")
 
 
 def _protect(response: Response) -> Response:

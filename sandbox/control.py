@@ -37,8 +37,14 @@ def change_settings() -> Response:
     return _json(after)
 
 
+def _no_fields() -> None:
+    if request.get_json(silent=True):
+        raise BadSetting("This call takes no fields.")
+
+
 @control.post("/presets/<name>")
 def choose_preset(name: str) -> Response:
+    _no_fields()
     wanted = presets.switches_of(name)
     if wanted is None:
         listed = ", ".join(presets.PRESETS)
@@ -52,6 +58,7 @@ def choose_preset(name: str) -> Response:
 
 @control.post("/reset")
 def reset() -> Response:
+    _no_fields()
     with world().store.transaction() as db:
         store.reset(db)
         clock.move(db, 0.0)

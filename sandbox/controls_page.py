@@ -1,5 +1,6 @@
 """The page with the levers: the clock, quick presets, single faults, how webhooks behave."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -134,9 +135,6 @@ def _back() -> BaseResponse:
 
 def _number(typed: str) -> float | int | str:
     """What is no number is left for the setting's own check to refuse."""
-    for kind in (int, float):
-        try:
-            return kind(typed)
-        except ValueError:
-            continue
-    return typed
+    if re.fullmatch(r"-?[0-9]{1,15}", typed):
+        return int(typed)
+    return float(typed) if re.fullmatch(r"-?[0-9]{1,15}\.[0-9]{1,15}", typed) else typed

@@ -55,7 +55,12 @@ def test_a_refund_is_made_by_a_button(
 
 @pytest.mark.parametrize(
     ("amount", "sentence"),
-    [("99", "greater than charge amount"), ("1.005", "is no amount"), ("much", "is no amount")],
+    [
+        ("99", "greater than charge amount"),
+        ("1.005", "is no amount"),
+        ("much", "is no amount"),
+        ("1e5000", "is no amount"),
+    ],
 )
 def test_a_refund_that_can_not_be_is_told_on_the_page(
     client: stripe.StripeClient, sandbox: Sandbox, paid: Any, amount: str, sentence: str
@@ -123,7 +128,15 @@ def test_a_fault_is_added_and_removed_on_the_page(sandbox: Sandbox) -> None:
 def test_a_form_on_another_site_turns_nothing(sandbox: Sandbox) -> None:
     answer = sandbox.post("/settings", data={"seed": "9"}, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
+    for origin in ("http://evil.example", sandbox.url.replace("http", "https")):
+        answer = sandbox.post("/_sandbox/reset", headers={"Origin": origin})
+        assert answer.status_code == 403
+        assert "own pages only" in answer.json()["error"]
+    neighbour = {"Sec-Fetch-Site": "same-site", "Origin": "null"}
+    assert sandbox.post("/settings", data={"seed": "9"}, headers=neighbour).status_code == 403
     assert sandbox.get("/_sandbox/settings").json()["seed"] == 1
+    ours = {"Sec-Fetch-Site": "same-origin", "Origin": "null"}
+    assert sandbox.post("/settings", data={"seed": "9"}, headers=ours).status_code == 303
 
 
 def test_a_delivery_is_shown_with_its_headers_body_and_answer(
