@@ -11,6 +11,7 @@ from sandbox.controls_page import controls_page
 from sandbox.hosted_page import hosted_page
 from sandbox.mailbox import mailbox
 from sandbox.pages import pages
+from sandbox.payment_page import payment_page
 from sandbox.world import World
 
 # No form-action: the hosted page's form ends, by redirect, wherever the merchant's success_url
@@ -34,7 +35,15 @@ def create_app(world: World) -> Flask:
     app.jinja_env.filters["grouped_iban"] = bank_debits.grouped
     api.install(app, endpoints.api)
     faulty_api.install(app)
-    for blueprint in (actions.actions, hosted_page, mailbox, control, controls_page, pages):
+    for blueprint in (
+        actions.actions,
+        hosted_page,
+        mailbox,
+        control,
+        controls_page,
+        pages,
+        payment_page,
+    ):
         app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _error_page)
     app.after_request(_protect)

@@ -144,6 +144,16 @@ _REFUNDED = (
 # No number at all, by its check digit: the form refuses it before any card is tried.
 MISTYPED = Card("4242424242424241", "visa", "Mistyped number")
 
+BRANDS: Mapping[str, str] = {
+    "amex": "American Express",
+    "diners": "Diners Club",
+    "discover": "Discover",
+    "jcb": "JCB",
+    "mastercard": "Mastercard",
+    "unionpay": "UnionPay",
+    "visa": "Visa",
+}
+
 # As the hosted page's panel shows them.
 GROUPS: Mapping[str, tuple[Card, ...]] = {
     "Paid": _PAYING,

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 
 from sandbox import clock, presets, request_log, settings, store
 from sandbox.settings import BadSetting
+from sandbox.store import JsonDict
 from sandbox.world import world
 
 control = Blueprint("control", __name__, url_prefix="/_sandbox")
@@ -59,13 +60,18 @@ def choose_preset(name: str) -> Response:
 @control.post("/reset")
 def reset() -> Response:
     _no_fields()
+    return _json(start_over())
+
+
+def start_over() -> JsonDict:
+    """Forgets what happened; returns the switches, which are at their defaults then."""
     with world().store.transaction() as db:
         store.reset(db)
         clock.move(db, 0.0)
         settings.reset(db)
         after = settings.current(db)
     world().under_way.forget()
-    return _json(after)
+    return after
 
 
 @control.get("/requests.json")
