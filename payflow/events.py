@@ -250,7 +250,7 @@ def _mark_unmatched(news: News) -> None:
         update(EVENTS)
         .where(EVENTS.c.id == news.event["id"])
         .values(
-            outcome="unmatched",
+            outcome="foreign",
             payment_id=None,
             payment_intent_id=news.named.intent_id,
             charge_id=news.named.charge_id,
