@@ -164,8 +164,10 @@ def endpoint() -> Iterator[str]:
     server.server_close()
 
 
-LETTER = """<!doctype html><html lang="en"><head><meta name="color-scheme" content="light dark"></head>
-<body style="font: 16px/1.5 sans-serif; margin: 24px"><h1 style="font-size: 22px">Payment received</h1>
+LETTER = """<!doctype html><html lang="en">
+<head><meta name="color-scheme" content="light dark"></head>
+<body style="font: 16px/1.5 sans-serif; margin: 24px">
+<h1 style="font-size: 22px">Payment received</h1>
 <p>Thank you. Harbour Studio received €125.00 for Invoice 2026-118.</p></body></html>"""
 
 
