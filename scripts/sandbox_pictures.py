@@ -2,8 +2,8 @@
 
     python scripts/sandbox_pictures.py [FOLDER]
 
-Starts a sandbox of its own, walks a browser through the hosted page's states and the desk's pages at
-phone and desktop width, light and dark, and keeps each as a small PNG. The browser is the
+Starts a sandbox of its own, walks a browser through the hosted page's states and the desk's pages,
+at phone and desktop width, light and dark, and keeps each as a small PNG. The browser is the
 environment's CHROMIUM, else the system's.
 """
 
