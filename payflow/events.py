@@ -248,7 +248,7 @@ def _mark_unmatched(news: News) -> None:
         update(EVENTS)
         .where(EVENTS.c.id == news.event["id"])
         .values(
-            outcome="foreign",
+            outcome="unmatched",
             payment_id=None,
             **_waiting(news),
         )
