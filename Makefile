@@ -7,7 +7,7 @@ PYTEST := $(PY) -m pytest
 SOURCES := payflow sandbox wsgi.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint messages bench lock clean setup chromium
+.PHONY: help demo test quick soak lint messages bench lock clean setup chromium
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -21,6 +21,9 @@ test: setup chromium lint ## run every check, the browser's included
 
 quick: setup lint ## lint, types and the domain's tests: for while you work
 	@$(PYTEST) -q tests/domain
+
+soak: setup ## play many more histories of payments than the tests do (N, HTTP, SEED, PROCESSES)
+	@N='$(or $(N),20000)' HTTP='$(or $(HTTP),0)' $(PY) -m tests.histories.soak
 
 lint: setup ## style, types, the direction of imports, and that all words are translated
 	@$(PY) -m ruff check .

@@ -87,7 +87,7 @@ class MovedClock:
 
 
 class History:
-    """Played move by move; `happened` is what a person would read of it."""
+    """Played move by move. Where it fails, Hypothesis prints what was noted."""
 
     def __init__(self, number: int, clock: MovedClock) -> None:
         clock.shift = timedelta()
@@ -125,7 +125,7 @@ class History:
         possible = self.stripe.possible()
         if possible:
             step = _one_of(possible, which)
-            _say(f"at {self.stripe.now}: {step.words}")
+            note(f"at {self.stripe.now}: {step.words}")
             step.happen()
 
     def tick(self, which: int, _: int) -> None:
@@ -136,18 +136,18 @@ class History:
     def deliver(self, which: int, _: int = 0) -> None:
         event = _one_of(self.waiting, which)
         self.waiting.remove(event)
-        _say(f"delivered: {_words(event)}")
+        note(f"delivered: {_words(event)}")
         self._receive(event)
 
     def deliver_again(self, which: int, _: int) -> None:
         event = _one_of(self.delivered, which)
-        _say(f"delivered again: {_words(event)}")
+        note(f"delivered again: {_words(event)}")
         self._receive(event)
 
     def deliver_failing(self, which: int, how: int) -> None:
         """It stays among those that wait: Stripe was not told that all is well."""
         event, failure = _one_of(self.waiting, which), _one_of(FAILURES, how)
-        _say(f"delivered, but {failure}: {_words(event)}")
+        note(f"delivered, but {failure}: {_words(event)}")
         self._fail_to_receive(event, failure)
 
     def lie(self, which: int, how: int) -> None:
@@ -157,7 +157,7 @@ class History:
         lie = _one_of(({"amount_total": 1}, {"currency": "usd"}, {"livemode": True}), how)
         untrue = session | {"status": "complete", "payment_status": "paid"} | lie
         event = self.stripe.event("checkout.session.completed", untrue)
-        _say(f"delivered: the lie {lie} about {session['id']}")
+        note(f"delivered: the lie {lie} about {session['id']}")
         self._receive(event)
 
     def _receive(self, event: Object) -> None:
@@ -177,7 +177,7 @@ class History:
         except events.NotHandled:
             self.has_failed = True
             assert db.session.scalar(KEPT, {"id": event["id"]}) == 1
-            _say("  … which failed")
+            note("  … which failed")
 
     def handle_again(self, *_: int) -> None:
         self.clock.shift += LATER
@@ -195,7 +195,7 @@ class History:
     def hear(self, which: int, _: int = 0) -> None:
         told = _one_of(self.answers, which)
         self.answers.remove(told)
-        _say(f"heard: {', '.join(_answer_words(one) for one in told)}")
+        note(f"heard: {', '.join(_answer_words(one) for one in told)}")
         self._record(told, "asked")
 
     def _ask(self, which: int, how: int) -> None:
@@ -241,7 +241,7 @@ class History:
 
     def _open_session(self, *, heard: bool) -> None:
         session = self.stripe.open_session(self.attempts[-1])
-        _say(f"at {self.stripe.now}: {session['id']} is opened" + ("" if heard else ", unheard"))
+        note(f"at {self.stripe.now}: {session['id']} is opened" + ("" if heard else ", unheard"))
         if heard:
             self._record([self._told(session)], "checkout")
 
@@ -263,7 +263,7 @@ class History:
             text("SELECT payment_intent_id FROM attempts WHERE id = :id"), {"id": row.attempt_id}
         )
         made = self.stripe.refund_for(str(row.id), intent_id, row.amount, statuses[status % 3])
-        _say(f"at {self.stripe.now}: payflow asks for {row.amount} back: "
+        note(f"at {self.stripe.now}: payflow asks for {row.amount} back: "
              f"{made['id'] if made else 'refused'}" + ("" if heard else ", unheard"))  # fmt: skip
         if not heard:
             return
@@ -278,7 +278,7 @@ class History:
         queued = db.session.execute(QUEUED, {"id": self.payment_id}).all()
         for email, payment_is, refund_is in queued:
             passed = emails.LETTERS[email.kind].passing and not emails._is_still_owed(email)
-            _say(f"letter {email.kind} {email.about}: {'skipped' if passed else 'sent'}")
+            note(f"letter {email.kind} {email.about}: {'skipped' if passed else 'sent'}")
             assert passed or email.kind != "payment_failed" or payment_is in ("failed", "expired")
             assert passed or email.kind != "processing" or payment_is == "processing"
             assert passed or email.kind != "refunded" or refund_is == "succeeded"
@@ -315,7 +315,7 @@ class History:
         """Everything that Stripe has, asked at a later second; requests whose answer never came
         are asked again first."""
         self.stripe.now += 2
-        _say(f"at {self.stripe.now}: the sweep")
+        note(f"at {self.stripe.now}: the sweep")
         for row_id in list(self.asked_for.values()):
             self._ask_for_refund(row_id, heard=True, status=0)
         self.waiting += self.stripe.events[self.seen :]
@@ -346,7 +346,7 @@ class History:
         assert found.last_decline in expected.last_declines(stripe)
         assert {one: tuple(told) for one, *told in found.refunds} == expected.refunds(stripe)
         assert {one: tuple(told) for one, *told in found.disputes} == expected.disputes(stripe)
-        assert found.unhandled == []
+        assert found.not_recorded == []
         self._check_letters(found.letters)
 
     def _check_letters(self, letters: Sequence[tuple[str, str, str]]) -> None:
@@ -375,20 +375,14 @@ def _rows(columns: str, of: str) -> str:
     return f"coalesce(({found}), '[]')"
 
 
+OF_PAYMENT = "WHERE payment_id = :id"
+NOT_RECORDED = "stripe_events WHERE id LIKE :events AND outcome IS DISTINCT FROM 'recorded'"
 FOUND = text(
     f"""SELECT json_build_array(status, captured, refunded, dispute) AS row, last_decline,
-    {
-        _rows("refund_id, status, amount", "refunds WHERE payment_id = :id AND refusal IS NULL")
-    } AS refunds,
-    {_rows("dispute_id, status, withdrawn", "disputes WHERE payment_id = :id")} AS disputes,
-    {_rows("kind, about, state", "emails WHERE payment_id = :id")} AS letters,
-    {
-        _rows(
-            "id, outcome, error",
-            "stripe_events WHERE id LIKE :events AND outcome IS DISTINCT FROM 'recorded'",
-        )
-    }
-    AS unhandled
+    {_rows("refund_id, status, amount", f"refunds {OF_PAYMENT} AND refusal IS NULL")} AS refunds,
+    {_rows("dispute_id, status, withdrawn", f"disputes {OF_PAYMENT}")} AS disputes,
+    {_rows("kind, about, state", f"emails {OF_PAYMENT}")} AS letters,
+    {_rows("id, outcome, error", NOT_RECORDED)} AS not_recorded
     FROM payments WHERE id = :id"""
 )
 
@@ -397,10 +391,6 @@ def _one_of(several: Sequence[T], which: int) -> T:
     if not several:
         raise NotPossible
     return several[which % len(several)]
-
-
-def _say(what: str) -> None:
-    note(what)
 
 
 def _words(event: Object) -> str:

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from payflow import checkout, payments, refunds, sweep
 from payflow.db import db
 from payflow.gateway import GatewayError
+from payflow.jobs import CONCURRENCY
 from payflow.record import facts_of
 from tests.histories import expected
 from tests.histories.history import FOUND, MovedClock
@@ -47,7 +48,7 @@ FAULTS = ("drop", "duplicate", "reorder", "delay", "old_timestamp", "corrupt_sig
 OUTCOMES = (None, "pending", "requires_action", "fails")
 VERDICTS = ("won", "lost", "escalated", "reversed")
 # Seconds: debits, refunds and disputes are answered; a session expires; a deadline passes.
-FORWARD = (1, 10, 300, 25 * 60 * 60, 10 * 24 * 60 * 60)
+FORWARD = (1, 30, 300, 25 * 60 * 60, 10 * 24 * 60 * 60)
 
 
 REFUSALS = (requests.HTTPError, GatewayError, refunds.Refused, refunds.NotRefundable)
@@ -62,32 +63,54 @@ MOVES = (
     ["pay_by_card"] * 5 + ["pay_by_debit"] * 3 + ["time_passes"] * 4 + ["try_again"] * 3
     + ["refund_at_the_desk"] * 3 + ["refund_by_payflow"] * 2 + ["refund_becomes"] * 4
     + ["dispute"] * 2 + ["dispute_becomes"] * 4
-    + ["expire", "pay_twice", "other_faults", "deliver_or_not", "sweep"]
+    + ["expire", "pay_twice", "other_faults", "deliver_or_not", "sweep", "work", "stripe_is_busy"]
 )  # fmt: skip
 moves = st.lists(
     st.builds(Move, st.sampled_from(MOVES), st.integers(0, 255)), min_size=6, max_size=20
 )
-# Which faults deliveries meet first, and how the customer pays first, if at all.
-beginnings = st.tuples(st.integers(0, 255), st.sampled_from([*CARDS, *IBANS, *IBANS, ""]))
+
+
+class Beginning(NamedTuple):
+    """Which faults deliveries meet first, and how the customer pays first, if at all."""
+
+    faults: int
+    means: str
+
+
+beginnings = st.builds(
+    Beginning, st.integers(0, 255), st.sampled_from([*CARDS, *IBANS, *IBANS, ""])
+)
 
 
 class OverHttp:
     """Played move by move, then swept and compared."""
 
-    def __init__(self, world: World, client: FlaskClient, clock: MovedClock, faults: int) -> None:
-        self.world, self.client, self.clock = world, client, clock
+    def __init__(
+        self,
+        beginning: Beginning,
+        world: World,
+        client: FlaskClient,
+        clock: MovedClock,
+        work_off: Callable[..., None],
+    ) -> None:
+        self.world, self.client, self.clock, self.work_off = world, client, clock, work_off
         clock.shift = timedelta()
+        self.events: dict[str, Object] = {}
         self.http = requests.Session()
         self.http.headers["Authorization"] = "Bearer sk_test_payflow_tests"
         world.reset()
-        world.set(retry_schedule_s=[0.05, 0.05], refund_delay_s=5, debit_delay_s=5)
-        self.other_faults(faults)
+        # Longer than a history takes: such things happen where the clock is moved.
+        world.set(refund_delay_s=20, debit_delay_s=20, dispute_delay_s=20)
+        world.set(retry_schedule_s=[0.05, 0.05])
+        self.other_faults(beginning.faults)
         page = client.get("/").text
         answer = client.post("/checkout", data=FORM | hidden_fields(page))
         self.session_url = answer.location
         self.csrf = hidden_fields(page)["csrf_token"]
         (session,) = self.at_stripe("checkout/sessions")
         self.payment_id = UUID(session["metadata"]["payflow_payment_id"])
+        if beginning.means:
+            self.pay(beginning.means)
 
     def play(self, move: Move) -> None:
         note(f"{move.do} {move.which}")
@@ -130,13 +153,14 @@ class OverHttp:
         self.pay(IBANS[which % len(IBANS)])
 
     def pay(self, means: str) -> None:
-        way = self.world.debit if means in IBANS else self.world.pay
+        way = self.world.pay_by_debit if means in IBANS else self.world.pay
         way(self.session_url, means)
 
     def time_passes(self, which: int) -> None:
         self.move_on(FORWARD[which % len(FORWARD)])
 
     def move_on(self, seconds: int) -> None:
+        self.remember_events()
         self.world.at_desk("clock", advance_s=seconds)
         self.clock.shift += timedelta(seconds=seconds)
 
@@ -209,9 +233,32 @@ class OverHttp:
     def deliver_or_not(self, which: int) -> None:
         self.world.set(deliver=bool(which % 2))
 
+    def stripe_is_busy(self, which: int) -> None:
+        """Some questions are turned away, until the next such move."""
+        busy = {"fault": "429", "probability": 0.5}
+        rules = [busy | {"on": "GET /v1/*"}, busy | {"on": "POST /v1/refunds"}]
+        self.world.set(seed=which, api_faults=rules if which % 3 else [])
+
     def sweep(self, _: int = 0) -> None:
+        sweep.run(by_hand=True)
+
+    def work(self, _: int = 0) -> None:
+        """What waits for a later time is due now."""
+        db.session.execute(text("UPDATE procrastinate_jobs SET scheduled_at = NULL"))
+        db.session.commit()
+        self.work_off(at_once=CONCURRENCY)
+
+    def end(self, *, late: bool) -> None:
+        self.world.set(deliver=False, api_faults=[])
+        self.move_on(60)  # no request of payflow's is under way any more
         report = sweep.run(by_hand=True)
         assert report.stopped == ""
+        self.work()
+        self.check()
+        if late:
+            self.late_deliveries()
+            self.work()
+            self.check()
 
     def late_deliveries(self) -> None:
         """All that was held back comes now; what was dropped never does."""
@@ -230,11 +277,16 @@ class OverHttp:
         stripe = Stripe("", str(self.payment_id), 1250, "eur", 0)
         for kind, of in KINDS.items():
             getattr(stripe, of).update({one["id"]: one for one in self.at_stripe(kind)})
-        stripe.events = self.at_stripe("events")
+        self.remember_events()
+        stripe.events = list(self.events.values())
         return stripe
 
-    def check(self, letters: list[Object]) -> None:
-        stripe = self.truth()
+    def remember_events(self) -> None:
+        """Stripe lists them for thirty days."""
+        self.events |= {event["id"]: event for event in self.at_stripe("events")}
+
+    def check(self) -> None:
+        stripe, letters = self.truth(), self.world.letters()
         attempts = [str(one) for one in facts_of(self.payment_id).attempts]
         found = db.session.execute(FOUND, {"id": self.payment_id, "events": "evt"}).one()
         db.session.rollback()

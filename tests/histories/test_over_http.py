@@ -4,7 +4,6 @@ import pytest
 from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from payflow.jobs import CONCURRENCY
 from tests.histories.conftest import HTTP_HISTORIES, SEED, as_often_as
 from tests.histories.over_http import OverHttp, beginnings, moves
 
@@ -19,20 +18,9 @@ def test_after_one_sweep_the_row_and_the_mailbox_are_as_stripe_has_it(
     @given(beginnings, moves, st.booleans())
     def play(beginning, moves, late):
         emptied()
-        faults, means = beginning
-        history = OverHttp(mailbox, app.test_client(), moved_clock, faults)
-        if means:
-            history.pay(means)
+        history = OverHttp(beginning, mailbox, app.test_client(), moved_clock, work)
         for move in moves:
             history.play(move)
-        mailbox.set(deliver=False)
-        history.move_on(60)  # no request of payflow's is under way any more
-        history.sweep()
-        work(at_once=CONCURRENCY)
-        history.check(mailbox.letters())
-        if late:
-            history.late_deliveries()
-            work(at_once=CONCURRENCY)
-            history.check(mailbox.letters())
+        history.end(late=late)
 
     play()
