@@ -4,7 +4,8 @@ Read in this order:
 
 - ``api``           who asks Stripe's API under /v1, and the answer kept for a key; ``endpoints``:
                     what there is; ``forms``, ``checks``, ``session_parameters`` judge what is sent,
-                    ``errors`` is how it refuses; ``idempotency``, ``expand``, ``lists``,
+                    ``errors`` is how it refuses, and ``unplayed`` what it does not play at all;
+                    ``idempotency``, ``expand``, ``lists``,
                     ``versions`` (older shapes) are what all endpoints share
 - ``sessions``      a Checkout Session's life, with ``line_items``; ``payments``: what each try
                     makes of a PaymentIntent and its charge (``payment_shapes``), ``debits``: what
@@ -24,7 +25,8 @@ Read in this order:
 - ``mailbox``       the SMTP server and the letters' pages; ``letters`` reads them
 - ``recording``     --record: every exchange and event as a line of JSON
 - ``control``       /_sandbox for tests, with the switches of ``settings`` and the ``request_log``;
-                    ``pages`` and ``controls_page`` for people
+                    ``pages``, ``payment_page`` and ``controls_page`` for people, with ``paging``
+                    and ``notes``
 - ``store``         SQLite; ``server`` HTTP; ``world`` what the views share; ``ids``, ``money``;
                     ``app`` and ``__main__`` put it together
 - ``demo``          the whole of payflow on a laptop: ``place``, ``processes``, ``postgres``,

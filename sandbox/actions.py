@@ -17,6 +17,7 @@ For programs, as JSON; what it made is the answer, a refusal is ``{"error": sent
 
     move_clock, refund, settle_refund, dispute, decide_dispute, warn: the same, as functions of a
     database and such a JSON object. Wake the deliveries once the transaction is committed.
+    statuses_after, outcomes_of: what settle_refund and decide_dispute would take.
 """
 
 import json
@@ -38,10 +39,30 @@ actions = Blueprint("actions", __name__, url_prefix="/_sandbox")
 Deed = Callable[[sqlite3.Connection, JsonDict], JsonDict]
 
 REASONS = tuple(dispute_shapes.REASON_CODES)
+# https://docs.stripe.com/api/refunds/object#refund_object-failure_reason
+FAILURES = (
+    "charge_for_pending_refund_disputed",
+    "declined",
+    "expired_or_canceled_card",
+    "insufficient_funds",
+    "lost_or_stolen_card",
+    "merchant_request",
+    "unknown",
+)
 
 
 def _refusal(sentence: str, status: int = 400, param: str | None = None) -> ApiError:
     return ApiError(status, sentence, param=param)
+
+
+def _only(wanted: JsonDict, *fields: str) -> JsonDict:
+    """What was sent without its nulls; a field that means nothing here is refused."""
+    for field in wanted:
+        if field not in fields:
+            raise _refusal(
+                f"There is no field {field!r}; there are {', '.join(fields)}.", param=field
+            )
+    return {field: value for field, value in wanted.items() if value is not None}
 
 
 def move_clock(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
@@ -70,15 +91,14 @@ def show_clock(db: sqlite3.Connection) -> JsonDict:
 
 
 def refund(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
-    return refunds.create(db, _as_sent(wanted), _by_hand())
+    clean = _only(wanted, "charge", "payment_intent", "amount", "reason", "metadata")
+    return refunds.create(db, _as_sent(clean), _by_hand())
 
 
 def _as_sent(wanted: JsonDict) -> JsonDict:
     """The API's checkers judge text, as forms carry it."""
     return {
-        name: value if isinstance(value, dict) else str(value)
-        for name, value in wanted.items()
-        if value is not None
+        name: value if isinstance(value, dict) else str(value) for name, value in wanted.items()
     }
 
 
@@ -89,42 +109,68 @@ def _by_hand() -> dict[str, str | None]:
 
 def settle_refund(db: sqlite3.Connection, refund_id: str, wanted: JsonDict) -> JsonDict:
     found = refunds.load(db, refund_id)
-    status = wanted.get("status")
-    now = found["status"]
-    if status == "succeeded" and now in ("pending", "requires_action"):
+    clean = _only(wanted, "status", "failure_reason")
+    status = _one_of(clean, "status", statuses_after(found), f"A refund that is {found['status']}")
+    if status == "succeeded":
         refunds.succeed(db, found)
-    elif status == "failed" and now in ("pending", "requires_action", "succeeded"):
-        refunds.fail(db, found, str(wanted.get("failure_reason") or "expired_or_canceled_card"))
-    elif status == "canceled":
-        return refunds.cancel(db, refund_id, _by_hand())
+    elif status == "failed":
+        reason = clean.get("failure_reason", "expired_or_canceled_card")
+        if reason not in FAILURES:
+            listed = ", ".join(FAILURES)
+            raise _refusal(f"failure_reason must be one of {listed}.", param="failure_reason")
+        refunds.fail(db, found, reason)
     else:
-        raise _refusal(f"A refund that is {now} can't become {status}.")
+        return refunds.cancel(db, refund_id, _by_hand())
     return found
 
 
+def statuses_after(refund: JsonDict) -> list[str]:
+    """What a person at the desk can make of a refund now."""
+    if refund["status"] in ("pending", "requires_action"):
+        return ["succeeded", "failed", "canceled"]
+    return ["failed"] if refund["status"] == "succeeded" else []
+
+
+def _one_of(wanted: JsonDict, field: str, possible: list[str], what: str) -> str:
+    if wanted.get(field) in possible:
+        return str(wanted[field])
+    if possible:
+        raise _refusal(
+            f"{what} can become {', '.join(possible)}: send one as {field}.", param=field
+        )
+    raise _refusal(f"{what} stays so: there is no other {field} for it.", param=field)
+
+
 def dispute(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
-    inquiry = bool(wanted.get("inquiry", False))
-    reason = str(wanted.get("reason") or ("general" if inquiry else "fraudulent"))
+    wanted = _only(wanted, "charge", "payment_intent", "reason", "inquiry", "amount")
+    inquiry = wanted.get("inquiry", False)
+    if not isinstance(inquiry, bool):
+        raise _refusal("inquiry must be true or false.", param="inquiry")
+    reason = wanted.get("reason", "general" if inquiry else "fraudulent")
     if reason not in REASONS:
         raise _refusal(f"reason must be one of {', '.join(REASONS)}.", param="reason")
     charge = _paid_charge(db, wanted)
-    amount = wanted.get("amount")
-    if amount is not None and not (isinstance(amount, int) and 0 < amount <= charge["amount"]):
+    amount = wanted.get("amount", charge["amount"])
+    if (
+        isinstance(amount, bool)
+        or not isinstance(amount, int)
+        or not 0 < amount <= charge["amount"]
+    ):
         raise _refusal("amount must be a whole number of minor units, at most the charge's.")
     if any(one["status"] in disputes.OPEN for one in disputes.of_charge(db, charge["id"])):
         raise _refusal(f"Charge {charge['id']} is being disputed already.")
     if any(one["status"] == "lost" for one in disputes.of_charge(db, charge["id"])):
         raise _refusal(f"The money of charge {charge['id']} was lost to a dispute already.")
-    return disputes.open_dispute(db, charge, reason, inquiry=inquiry, amount=amount)
+    return disputes.open_dispute(db, charge, reason, inquiry=inquiry, amount=wanted.get("amount"))
 
 
 def warn(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
-    return disputes.warn(db, _paid_charge(db, wanted))
+    return disputes.warn(db, _paid_charge(db, _only(wanted, "charge", "payment_intent")))
 
 
 def _paid_charge(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
     for name in ("charge", "payment_intent"):
-        if not isinstance(wanted.get(name), str | None):
+        if not isinstance(wanted.get(name, ""), str):
             raise _refusal(f"{name} must be an id.", param=name)
     charge = refunds.charge_of(db, wanted)
     if not charge["paid"]:
@@ -134,19 +180,34 @@ def _paid_charge(db: sqlite3.Connection, wanted: JsonDict) -> JsonDict:
 
 def decide_dispute(db: sqlite3.Connection, dispute_id: str, wanted: JsonDict) -> JsonDict:
     found = disputes.load(db, dispute_id)
-    outcome = wanted.get("outcome")
-    under_way = found["status"] in disputes.OPEN
-    if outcome == "won" and under_way:
-        disputes.win(db, found)
-    elif outcome == "lost" and under_way:
-        disputes.lose(db, found)
-    elif outcome == "escalated" and under_way and dispute_shapes.is_inquiry(found):
-        disputes.escalate(db, found)
-    elif outcome == "reversed" and found["status"] == "lost":
-        disputes.reverse(db, found)
-    else:
-        raise _refusal(f"A dispute that is {found['status']} can't be {outcome}.")
+    what = f"A dispute that is {found['status']}"
+    outcome = _one_of(_only(wanted, "outcome"), "outcome", outcomes_of(found), what)
+    OUTCOMES[outcome](db, found)
     return found
+
+
+OUTCOMES = {
+    "won": disputes.win,
+    "lost": disputes.lose,
+    "escalated": disputes.escalate,
+    "reversed": disputes.reverse,
+}
+
+
+def outcomes_of(dispute: JsonDict) -> list[str]:
+    """How a person at the desk can let a dispute go on from here."""
+    if dispute["status"] == "lost":
+        return ["reversed"]
+    if dispute["status"] not in disputes.OPEN:
+        return []
+    inquiry = dispute_shapes.is_inquiry(dispute)
+    return ["won", "lost", "escalated"] if inquiry else ["won", "lost"]
+
+
+def answer_dispute(db: sqlite3.Connection, dispute_id: str, text: str) -> JsonDict:
+    """Evidence submitted in the Dashboard."""
+    evidence = {"evidence": {"uncategorized_text": text}, "submit": "true"}
+    return disputes.update(db, dispute_id, evidence, _by_hand())
 
 
 def _do(deed: Deed) -> Response:

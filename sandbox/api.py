@@ -11,9 +11,19 @@ import time
 from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from sandbox import clock, expand, forms, idempotency, lists, request_log, settings, versions
+from sandbox import (
+    clock,
+    expand,
+    forms,
+    idempotency,
+    lists,
+    request_log,
+    settings,
+    unplayed,
+    versions,
+)
 from sandbox.checks import top_level
 from sandbox.errors import ApiError, not_found
 from sandbox.idempotency import Reply
@@ -52,7 +62,9 @@ def is_api() -> bool:
 
 
 def envelope_for(error: HTTPException) -> Response:
-    """404 and 405 of Flask's router, as Stripe words them."""
+    """404 and 405 of Flask's router, as Stripe words them, and bodies that are too large."""
+    if isinstance(error, RequestEntityTooLarge):
+        return refuse(ApiError(413, "The request is too large: a mebibyte is the most."))
     text = (
         f"Unrecognized request URL ({request.method}: {request.path}). Please see"
         " https://stripe.com/docs or we can help at https://support.stripe.com/."
@@ -69,11 +81,23 @@ def _begin() -> None:
     g.request_id = new_id("req")
     g.version = _version()
     _authenticate()
+    _refuse_what_is_unplayed()
     key = request.headers.get("Idempotency-Key")
     if key and request.method == "POST":
         idempotency.check_key(key)
         world().under_way.enter(key)
         g.key = key
+
+
+def _refuse_what_is_unplayed() -> None:
+    """By name, before ``/charges/search`` is taken for a charge's id."""
+    path = request.path.rstrip("/")
+    if unplayed.is_unplayed(request.method, path):
+        raise ApiError(
+            404,
+            f"The sandbox does not play {request.method} {path} (yet), though Stripe has it."
+            " sandbox/README.md lists what there is.",
+        )
 
 
 def _version() -> str:
@@ -165,6 +189,12 @@ def _end(error: BaseException | None) -> None:
 
 def params_sent() -> JsonDict:
     """Of the address and, for a POST, of the body."""
+    if request.mimetype == "application/json":
+        raise ApiError(
+            400,
+            "This API takes no JSON: send the parameters form-encoded, as"
+            " application/x-www-form-urlencoded.",
+        )
     sent = [request.query_string, request.get_data() if request.method == "POST" else b""]
     g.params = forms.parse(b"&".join(sent))
     return dict(g.params)

@@ -1,5 +1,7 @@
 """The Flask app: which part answers which path, and the headers every page carries."""
 
+import json
+
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
@@ -9,6 +11,7 @@ from sandbox.controls_page import controls_page
 from sandbox.hosted_page import hosted_page
 from sandbox.mailbox import mailbox
 from sandbox.pages import pages
+from sandbox.payment_page import payment_page
 from sandbox.world import World
 
 # No form-action: the hosted page's form ends, by redirect, wherever the merchant's success_url
@@ -32,7 +35,15 @@ def create_app(world: World) -> Flask:
     app.jinja_env.filters["grouped_iban"] = bank_debits.grouped
     api.install(app, endpoints.api)
     faulty_api.install(app)
-    for blueprint in (actions.actions, hosted_page, mailbox, control, controls_page, pages):
+    for blueprint in (
+        actions.actions,
+        hosted_page,
+        mailbox,
+        control,
+        controls_page,
+        pages,
+        payment_page,
+    ):
         app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _error_page)
     app.after_request(_protect)
@@ -44,7 +55,16 @@ def _error_page(error: HTTPException) -> Response:
         return Response("The sandbox answers on 127.0.0.1 and localhost only.\n", 400)
     if api.is_api():
         return api.envelope_for(error)
+    if request.path.startswith("/_sandbox/"):
+        return _error_for_programs(error)
     return Response(render_template("error.html", error=error), error.code or 500)
+
+
+def _error_for_programs(error: HTTPException) -> Response:
+    """With ``Allow`` and such, but not the page that Werkzeug would write."""
+    headers = [(name, value) for name, value in error.get_headers() if name != "Content-Type"]
+    body = json.dumps({"error": error.description}, indent=2) + "\n"
+    return Response(body, error.code or 500, headers, content_type="application/json")
 
 
 def _protect(response: Response) -> Response:

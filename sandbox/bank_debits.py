@@ -12,6 +12,9 @@ CURRENCY = "eur"
 
 LONG_DELAY_S = 3 * 60
 
+# How many digits of an IBAN name the bank, by its country.
+BANK_CODE_DIGITS = {"AT": 5, "DE": 8}
+
 
 class Refusal(NamedTuple):
     """Why the debit fails, as the charge's ``failure_code`` and ``failure_message`` say."""
@@ -35,7 +38,7 @@ class BankAccount(NamedTuple):
 
     @property
     def bank_code(self) -> str:
-        return self.iban[4:9]
+        return self.iban[4 : 4 + BANK_CODE_DIGITS[self.country]]
 
     @property
     def last4(self) -> str:
@@ -55,6 +58,7 @@ _TOO_OFTEN = Refusal(
 
 _KNOWN = (
     BankAccount("AT611904300234573201", "Succeeds"),
+    BankAccount("DE89370400440532013000", "Succeeds, in Germany"),
     BankAccount("AT321904300235473204", "Succeeds after 3 minutes", slow=True),
     BankAccount("AT861904300235473202", "Fails", _FAILED),
     BankAccount("AT051904300235473205", "Fails after 3 minutes", _FAILED, slow=True),

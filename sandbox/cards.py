@@ -100,8 +100,12 @@ _PAYING = (
     Card("4242424242424242", "visa", "Visa"),
     Card("4000056655665556", "visa", "Visa debit", funding="debit"),
     Card("5555555555554444", "mastercard", "Mastercard"),
+    Card("5200828282828210", "mastercard", "Mastercard debit", funding="debit"),
+    Card("5105105105105100", "mastercard", "Mastercard prepaid", funding="prepaid"),
     Card("378282246310005", "amex", "American Express"),
+    Card("371449635398431", "amex", "American Express, another"),
     Card("6011111111111117", "discover", "Discover"),
+    Card("6011000990139424", "discover", "Discover, another"),
     Card("3056930009020004", "diners", "Diners Club"),
     Card("3566002020360505", "jcb", "JCB", country="JP"),
     Card("6200000000000005", "unionpay", "UnionPay", country="CN"),
@@ -138,12 +142,22 @@ _REFUNDED = (
 )
 
 # No number at all, by its check digit: the form refuses it before any card is tried.
-_MISTYPED = Card("4242424242424241", "visa", "Mistyped number")
+MISTYPED = Card("4242424242424241", "visa", "Mistyped number")
+
+BRANDS: Mapping[str, str] = {
+    "amex": "American Express",
+    "diners": "Diners Club",
+    "discover": "Discover",
+    "jcb": "JCB",
+    "mastercard": "Mastercard",
+    "unionpay": "UnionPay",
+    "visa": "Visa",
+}
 
 # As the hosted page's panel shows them.
 GROUPS: Mapping[str, tuple[Card, ...]] = {
     "Paid": _PAYING,
-    "Declined": (*_DECLINED, _MISTYPED),
+    "Declined": (*_DECLINED, MISTYPED),
     "3-D Secure": _AUTHENTICATED,
     "Paid, then disputed": _DISPUTED,
     "Paid, with refunds that take time": _REFUNDED,

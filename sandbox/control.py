@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 
 from sandbox import clock, presets, request_log, settings, store
 from sandbox.settings import BadSetting
+from sandbox.store import JsonDict
 from sandbox.world import world
 
 control = Blueprint("control", __name__, url_prefix="/_sandbox")
@@ -37,8 +38,14 @@ def change_settings() -> Response:
     return _json(after)
 
 
+def _no_fields() -> None:
+    if request.get_json(silent=True):
+        raise BadSetting("This call takes no fields.")
+
+
 @control.post("/presets/<name>")
 def choose_preset(name: str) -> Response:
+    _no_fields()
     wanted = presets.switches_of(name)
     if wanted is None:
         listed = ", ".join(presets.PRESETS)
@@ -52,6 +59,12 @@ def choose_preset(name: str) -> Response:
 
 @control.post("/reset")
 def reset() -> Response:
+    _no_fields()
+    return _json(start_over())
+
+
+def start_over() -> JsonDict:
+    """Forgets what happened; returns the switches, which are at their defaults then."""
     with world().store.transaction() as db:
         store.reset(db)
         clock.move(db, 0.0)
@@ -59,7 +72,7 @@ def reset() -> Response:
         after = settings.current(db)
     world().under_way.forget()
     world().deliveries.forget()
-    return _json(after)
+    return after
 
 
 @control.get("/requests.json")

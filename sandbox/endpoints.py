@@ -3,6 +3,7 @@
 ``api`` is what they share. The order is that of Stripe's reference.
 """
 
+import logging
 import sqlite3
 
 from flask import Response
@@ -13,6 +14,7 @@ from sandbox import (
     charges,
     dispute_shapes,
     disputes,
+    event_types,
     events,
     line_items,
     lists,
@@ -23,10 +25,12 @@ from sandbox import (
 )
 from sandbox.api import READERS, caused_by, find, list_of, perform, read, retrieve, version
 from sandbox.api import api as api
-from sandbox.checks import top_level
+from sandbox.checks import top_level, unplayed
 from sandbox.errors import not_found
 from sandbox.store import JsonDict
 from sandbox.world import world
+
+log = logging.getLogger(__name__)
 
 
 @api.get("/account")
@@ -83,7 +87,7 @@ def create_session() -> Response:
 
 @api.get("/checkout/sessions")
 def list_sessions() -> Response:
-    return list_of(sessions.KIND, "customer", "payment_intent", "status")
+    return read(sessions.page)
 
 
 @api.get("/checkout/sessions/<session_id>")
@@ -161,7 +165,11 @@ def list_payment_intents() -> Response:
 
 @api.get("/payment_intents/<intent_id>")
 def retrieve_payment_intent(intent_id: str) -> Response:
-    return retrieve(lambda db: payment_intents.load(db, intent_id))
+    def work(db: sqlite3.Connection, params: JsonDict) -> JsonDict:
+        top_level(params, {**READERS, "client_secret": unplayed})
+        return payment_intents.load(db, intent_id)
+
+    return read(work)
 
 
 @api.post("/payment_intents/<intent_id>")
@@ -222,6 +230,13 @@ def expire_refund(refund_id: str) -> Response:
     return perform(work)
 
 
+def _warned_of(endpoint: JsonDict) -> JsonDict:
+    """Stripe takes any of its types; whoever waits for one that never comes should know."""
+    if silent := event_types.never_sent(endpoint["enabled_events"]):
+        log.warning("%s waits for what the sandbox never sends: %s", endpoint["id"], silent)
+    return endpoint
+
+
 @api.get("/webhook_endpoints")
 def list_webhook_endpoints() -> Response:
     def work(db: sqlite3.Connection, params: JsonDict) -> JsonDict:
@@ -232,7 +247,7 @@ def list_webhook_endpoints() -> Response:
 
 @api.post("/webhook_endpoints")
 def create_webhook_endpoint() -> Response:
-    return perform(webhook_endpoints.create)
+    return perform(lambda db, params: _warned_of(webhook_endpoints.create(db, params)))
 
 
 @api.get("/webhook_endpoints/<endpoint_id>")
@@ -242,7 +257,7 @@ def retrieve_webhook_endpoint(endpoint_id: str) -> Response:
 
 @api.post("/webhook_endpoints/<endpoint_id>")
 def update_webhook_endpoint(endpoint_id: str) -> Response:
-    return perform(lambda db, params: webhook_endpoints.update(db, endpoint_id, params))
+    return perform(lambda db, params: _warned_of(webhook_endpoints.update(db, endpoint_id, params)))
 
 
 @api.delete("/webhook_endpoints/<endpoint_id>")

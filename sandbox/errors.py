@@ -49,9 +49,14 @@ class ApiError(Exception):
         return {"error": error}
 
 
-def unknown_parameter(param: str) -> ApiError:
+def unknown_parameters(params: list[str]) -> ApiError:
+    """All of them in one answer; ``param`` is the first."""
+    word = "parameter" if len(params) == 1 else "parameters"
     return ApiError(
-        400, f"Received unknown parameter: {param}", code="parameter_unknown", param=param
+        400,
+        f"Received unknown {word}: {', '.join(params)}",
+        code="parameter_unknown",
+        param=params[0],
     )
 
 

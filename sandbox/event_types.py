@@ -1,4 +1,8 @@
-"""The types of event an endpoint can ask for, besides ``*``: what Stripe takes in this version."""
+"""The types of event an endpoint can ask for, besides ``*``: what Stripe takes in this version,
+and those of them that happen here.
+"""
+
+from collections.abc import Iterable
 
 EVENT_TYPES = frozenset(
     """
@@ -91,3 +95,21 @@ EVENT_TYPES = frozenset(
     treasury.received_credit.succeeded treasury.received_debit.created
     """.split()
 )
+
+SENT = frozenset(
+    """
+    charge.dispute.closed charge.dispute.created charge.dispute.funds_reinstated
+    charge.dispute.funds_withdrawn charge.dispute.updated charge.failed charge.pending
+    charge.refund.updated charge.refunded charge.succeeded charge.updated
+    checkout.session.async_payment_failed checkout.session.async_payment_succeeded
+    checkout.session.completed checkout.session.expired payment_intent.canceled
+    payment_intent.created payment_intent.payment_failed payment_intent.processing
+    payment_intent.requires_action payment_intent.succeeded radar.early_fraud_warning.created
+    refund.created refund.failed refund.updated
+    """.split()
+)
+
+
+def never_sent(enabled_events: Iterable[str]) -> str:
+    """Those asked for that never happen here, to be read by a person; empty if there are none."""
+    return ", ".join(sorted(set(enabled_events) - SENT - {"*"}))

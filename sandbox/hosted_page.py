@@ -5,7 +5,6 @@ Where the bank wants to hear from the customer first, the way leads over ``…/a
 """
 
 import sqlite3
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -41,12 +40,18 @@ NOT_AUTHENTICATED = (
 
 
 class Outcome(NamedTuple):
-    """After a try: the session, and the event that completed it, or why the answer was no."""
+    """After a try: the session, the event that completed it, or whether its bank asks first."""
 
     session: JsonDict
     completed_event: str | None = None
-    refusal: str | None = None
     asks: bool = False
+
+
+class Try(NamedTuple):
+    """The customer's last one: what was typed, and what was wrong with it."""
+
+    typed: dict[str, str]
+    errors: dict[str, str]
 
 
 @hosted_page.get("/<session_id>")
@@ -55,23 +60,22 @@ def show(session_id: str) -> Response | str:
         session = _load(db, session_id)
         if session is None:
             return _not_found()
-        items = private_part(db, session_id)["line_items"]
-        typed = _typed_before(db, session)
+        page = _page(db, session)
     world().deliveries.wake()
-    return _page(session, items, typed, {})
+    return page
 
 
 @hosted_page.post("/<session_id>")
-def pay(session_id: str) -> Response | str | BaseResponse:
+def pay(session_id: str) -> Response | BaseResponse:
     with world().store.transaction() as db:
         session = _load(db, session_id)
         if session is None:
             return _not_found()
-        private = private_part(db, session_id)
         typed = payment_form.typed_in(request.form, session["payment_method_types"])
         payer, errors = payment_form.read(typed, _today())
-        outcome = _confirm(db, session, private["payment_intent_data"], payer, typed)
-    return _answer(outcome, private["line_items"], typed, errors)
+        _keep_try(db, session, Try(typed, errors))
+        outcome = _confirm(db, session, payer)
+    return _answer(outcome)
 
 
 @hosted_page.get("/<session_id>/authenticate")
@@ -81,27 +85,25 @@ def challenge(session_id: str) -> Response | str | BaseResponse:
         if session is None:
             return _not_found()
         asked = _is_asked(db, session)
-        typed = _typed_before(db, session)
+        number = _last_try(db, session).typed["number"]
     world().deliveries.wake()
     if not asked:
         return redirect(url_for("hosted_page.show", session_id=session_id), 303)
     return render_template(
-        "challenge.html", session=session, amount=_amount(session), last4=typed["number"][-4:]
+        "challenge.html", session=session, amount=_amount(session), last4=number[-4:]
     )
 
 
 @hosted_page.post("/<session_id>/authenticate")
-def authenticate(session_id: str) -> Response | str | BaseResponse:
+def authenticate(session_id: str) -> Response | BaseResponse:
     passed = request.form.get("answer") == "complete"
     with world().store.transaction() as db:
         session = _load(db, session_id)
         if session is None:
             return _not_found()
-        items = private_part(db, session_id)["line_items"]
-        typed = _typed_before(db, session)
-        payer, errors = payment_form.read(typed, _today())
+        payer, _ = payment_form.read(_last_try(db, session).typed, _today())
         outcome = _authenticated(db, session, payer, passed)
-    return _answer(outcome, items, typed, errors)
+    return _answer(outcome)
 
 
 def _today() -> datetime:
@@ -124,26 +126,25 @@ def _is_asked(db: sqlite3.Connection, session: JsonDict) -> bool:
     return bool(payments.intent_of(db, session)["status"] == "requires_action")
 
 
-def _typed_before(db: sqlite3.Connection, session: JsonDict) -> dict[str, str]:
-    """What was typed before the bank asked: the customer may come back from there."""
-    if session["status"] == "open" and session["payment_intent"]:
-        kept: dict[str, str] | None = private_part(db, session["payment_intent"]).get("typed")
-        if kept is not None:
-            return kept
-    return payment_form.blank(session["customer_email"])
+def _last_try(db: sqlite3.Connection, session: JsonDict) -> Try:
+    """Kept beside the session, so that a page can be left, reloaded and come back to."""
+    kept = private_part(db, session["id"]).get("tried")
+    return Try(*kept) if kept else Try(payment_form.blank(session["customer_email"]), {})
 
 
-def _confirm(
-    db: sqlite3.Connection,
-    session: JsonDict,
-    data: Mapping[str, str],
-    payer: Payer | None,
-    typed: Mapping[str, str],
-) -> Outcome:
+def _keep_try(db: sqlite3.Connection, session: JsonDict, tried: Try) -> None:
+    """Only what is a test number; a real one has no business in a file."""
+    if session["status"] == "open":
+        kept = Try(payment_form.without_real_numbers(tried.typed), tried.errors)
+        update_private(db, session["id"], private_part(db, session["id"]) | {"tried": kept})
+
+
+def _confirm(db: sqlite3.Connection, session: JsonDict, payer: Payer | None) -> Outcome:
     """Under the store's lock: of two clicks the second finds the session complete."""
     if session["status"] != "open" or payer is None:
         return _as_it_is(db, session)
-    intent = payments.confirm(db, session, data, payer, typed)
+    data = private_part(db, session["id"])["payment_intent_data"]
+    intent = payments.confirm(db, session, data, payer)
     return _after_try(db, session, intent, payer)
 
 
@@ -168,11 +169,11 @@ def _after_try(
     if intent["status"] == "requires_action":
         sessions.keep_payment_intent(db, session, intent["id"])
         return Outcome(session, asks=True)
-    # The charge is made, or refused: what was typed has served.
-    update_private(db, intent["id"], {"session": session["id"]})
     if intent["status"] == "requires_payment_method":
         sessions.keep_payment_intent(db, session, intent["id"])
-        return Outcome(session, refusal=_words(intent["last_payment_error"]))
+        refusal = {"refusal": _words(intent["last_payment_error"])}
+        _keep_try(db, session, Try(_last_try(db, session).typed, refusal))
+        return Outcome(session)
     completed = sessions.complete(db, session, intent, payer)
     if intent["status"] == "processing":
         debits.schedule(db, intent["latest_charge"])
@@ -198,20 +199,18 @@ def _told_at_once(db: sqlite3.Connection, event_id: str) -> int:
     return int(row[0])
 
 
-def _answer(
-    outcome: Outcome, items: list[JsonDict], typed: Mapping[str, str], errors: Mapping[str, str]
-) -> str | BaseResponse:
-    """Call after the commit: the merchant may ask for the session as soon as it hears of it."""
+def _answer(outcome: Outcome) -> BaseResponse:
+    """Always a redirect: Back, Forward and Reload show a page and send nothing again.
+
+    Call after the commit: the merchant may ask for the session as soon as it hears of it.
+    """
     world().deliveries.wake()
     session_id = outcome.session["id"]
     if outcome.completed_event:
         world().deliveries.wait_for_answers(outcome.completed_event, HELD_AT_MOST_S)
         return redirect(merchant_url(outcome.session["success_url"], session_id), 303)
-    if outcome.asks:
-        return redirect(url_for("hosted_page.challenge", session_id=session_id), 303)
-    if outcome.refusal:
-        errors = {"refusal": outcome.refusal}
-    return _page(outcome.session, items, typed, errors)
+    page = "hosted_page.challenge" if outcome.asks else "hosted_page.show"
+    return redirect(url_for(page, session_id=session_id), 303)
 
 
 def merchant_url(template: str, session_id: str) -> str:
@@ -222,22 +221,38 @@ def _amount(session: JsonDict) -> str:
     return money.format_amount(session["amount_total"], session["currency"])
 
 
-def _page(
-    session: JsonDict, items: list[JsonDict], typed: Mapping[str, str], errors: Mapping[str, str]
-) -> str:
+def _page(db: sqlite3.Connection, session: JsonDict) -> str:
     back = session["success_url" if session["status"] == "complete" else "cancel_url"]
+    tried = _last_try(db, session)
     return render_template(
         "pay.html" if session["status"] == "open" else "closed.html",
         session=session,
-        items=items,
+        items=_items(db, session["id"]),
         amount=_amount(session),
-        typed=typed,
-        errors=errors,
+        failed=_debit_failed(db, session),
+        typed=tried.typed,
+        errors=tried.errors,
         groups=cards.GROUPS,
+        mistyped=cards.MISTYPED,
         accounts=bank_debits.ACCOUNTS.values(),
         back=merchant_url(back, session["id"]) if back else None,
         next_year=f"{(_today().year + 8) % 100:02}",
     )
+
+
+def _items(db: sqlite3.Connection, session_id: str) -> list[JsonDict]:
+    """The session's line items with what each thing is, if the merchant said so."""
+    private = private_part(db, session_id)
+    items = private["line_items"]
+    abouts = private.get("descriptions") or [None] * len(items)  # made by an older sandbox
+    return [item | {"about": about} for item, about in zip(items, abouts, strict=True)]
+
+
+def _debit_failed(db: sqlite3.Connection, session: JsonDict) -> bool:
+    """A complete session whose bank said no, days later."""
+    if session["status"] != "complete" or session["payment_status"] == "paid":
+        return False
+    return bool(payments.intent_of(db, session)["status"] != "processing")
 
 
 def _not_found() -> Response:

@@ -30,7 +30,7 @@ def line_item(item: Mapping[str, Any], now: int) -> JsonDict:
         "amount_total": amount,
         "currency": price["currency"],
         "description": price["product_data"]["name"],
-        "metadata": {},
+        "metadata": item.get("metadata", {}),
         "price": _price(price, now),
         "quantity": item["quantity"],
     }

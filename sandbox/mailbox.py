@@ -22,7 +22,7 @@ BYTES_KEPT = 64 * 1024 * 1024
 # A letter is a stranger's page: no script, no form, no request off this machine; links open
 # in a tab of their own.
 LETTER_POLICY = (
-    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none';"
+    "sandbox allow-popups allow-popups-to-escape-sandbox allow-same-origin; default-src 'none';"
     " style-src 'unsafe-inline'; img-src data: http://127.0.0.1:* http://localhost:*;"
     " base-uri 'self'; form-action 'none'; frame-ancestors 'self'"
 )

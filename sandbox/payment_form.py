@@ -9,6 +9,7 @@ from sandbox.payment_shapes import Payer
 
 FIELDS = ("method", "email", "number", "expiration", "cvc", "name", "iban", "account_name")
 LONGEST = 200
+SHORTEST_NUMBER = 12
 
 EXPIRATION = re.compile(r"(\d{1,2}) ?/ ?(\d{2}|\d{4})|(\d{2})(\d{2})")
 
@@ -32,8 +33,28 @@ def read(typed: Mapping[str, str], now: datetime) -> tuple[Payer | None, dict[st
     return _read_card(typed, now)
 
 
+def without_real_numbers(typed: Mapping[str, str]) -> dict[str, str]:
+    """What may be kept: neither a number that a bank may have given out nor the code beside it."""
+    kept = dict(typed)
+    number = _digits(typed["number"])
+    may_be_real = (
+        number.isdecimal() and len(number) >= SHORTEST_NUMBER and cards.passes_luhn(number)
+    )
+    if may_be_real and number not in cards.CARDS:
+        kept |= {"number": "", "cvc": ""}
+    iban = _digits(typed["iban"])
+    if bank_debits.is_valid(iban) and iban not in bank_debits.ACCOUNTS:
+        kept["iban"] = ""
+    return kept
+
+
+def _digits(typed: str) -> str:
+    """A number as it is, without what people write between its parts."""
+    return re.sub(r"[\s-]", "", typed).upper()
+
+
 def _read_card(typed: Mapping[str, str], now: datetime) -> tuple[Payer | None, dict[str, str]]:
-    number = re.sub(r"[\s-]", "", typed["number"])
+    number = _digits(typed["number"])
     expiry = _expiry(typed["expiration"])
     errors = _only_errors(
         email=_email_error(typed["email"]),
@@ -49,7 +70,7 @@ def _read_card(typed: Mapping[str, str], now: datetime) -> tuple[Payer | None, d
 
 
 def _read_debit(typed: Mapping[str, str]) -> tuple[Payer | None, dict[str, str]]:
-    iban = re.sub(r"[\s-]", "", typed["iban"]).upper()
+    iban = _digits(typed["iban"])
     errors = _only_errors(
         email=_email_error(typed["email"]),
         iban=_iban_error(iban),
@@ -71,14 +92,14 @@ def _email_error(email: str) -> str | None:
 
 
 def _number_error(number: str) -> str | None:
-    if len(number) < 12 and re.fullmatch(r"\d*", number):
+    if len(number) < SHORTEST_NUMBER and re.fullmatch(r"\d*", number):
         return "Your card number is incomplete."
     if not re.fullmatch(r"[0-9]{12,19}", number) or not cards.passes_luhn(number):
         return "Your card number is invalid."
     if number not in cards.CARDS:
         return (
-            "Your card was declined. Only Stripe's test cards work here;"
-            " never type a real card's number into this page."
+            "The sandbox plays only the test cards that its README lists, and keeps no other"
+            " number. Never type a real card's number into this page."
         )
     return None
 
@@ -116,6 +137,7 @@ def _iban_error(iban: str) -> str | None:
         return "Your IBAN is invalid."
     if iban not in bank_debits.ACCOUNTS:
         return (
-            "Only Stripe's test IBANs work here; never type a real account's number into this page."
+            "The sandbox plays only the test accounts that its README lists, and keeps no other"
+            " number. Never type a real account's number into this page."
         )
     return None

@@ -2,8 +2,8 @@
 
 A PaymentIntent exists only once the customer has confirmed; each try makes a payment method and,
 unless it ends at the 3-D Secure page, a charge. Callers hold a transaction. Private to a
-PaymentIntent are its ``session`` and, while the bank asks the customer, what was ``typed``; private
-to a charge is the ``number`` of the test card or the test IBAN, for what comes of it later.
+PaymentIntent is its ``session``; private to a charge is the ``number`` of the test card or the test
+IBAN, for what comes of it later.
 """
 
 import sqlite3
@@ -25,7 +25,6 @@ from sandbox.store import (
     private_part,
     stored,
     update_object,
-    update_private,
 )
 
 DOC_URL = "https://stripe.com/docs/error-codes/"
@@ -41,7 +40,6 @@ def confirm(
     session: JsonDict,
     data: Mapping[str, Any],
     payer: Payer,
-    typed: Mapping[str, str],
 ) -> JsonDict:
     """One try: makes or reuses the session's PaymentIntent, charges it, tells events.
 
@@ -54,7 +52,7 @@ def confirm(
     method = shapes.payment_method(payer, session["customer"])
     insert_object(db, method, {})
     if isinstance(payer.means, Card) and payer.means.authentication == "required":
-        _ask(db, intent, method, session["id"], typed, cause)
+        _ask(db, intent, method, cause)
     else:
         _charge(db, intent, method, payer, cause)
     return intent
@@ -92,14 +90,7 @@ def intent_of(db: sqlite3.Connection, session: JsonDict) -> JsonDict:
     return stored(db, session["payment_intent"])
 
 
-def _ask(
-    db: sqlite3.Connection,
-    intent: JsonDict,
-    method: JsonDict,
-    session_id: str,
-    typed: Mapping[str, str],
-    cause: Cause,
-) -> None:
+def _ask(db: sqlite3.Connection, intent: JsonDict, method: JsonDict, cause: Cause) -> None:
     """No charge is made before the bank has heard from the customer."""
     intent |= {
         "last_payment_error": None,
@@ -109,7 +100,6 @@ def _ask(
         "status": "requires_action",
     }
     update_object(db, intent)
-    update_private(db, intent["id"], {"session": session_id, "typed": dict(typed)})
     events.record(db, "payment_intent.requires_action", intent, cause)
 
 

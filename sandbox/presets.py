@@ -6,7 +6,8 @@ from typing import NamedTuple
 from sandbox import faults, settings
 from sandbox.store import JsonDict
 
-# Found by a preset, left by it: the endpoint, the account's version and what is no trouble.
+# What every preset sets anew, so that trouble of an earlier one ends. It leaves alone the endpoint,
+# the account's version and what is no trouble.
 CALM: JsonDict = {
     name: settings.DEFAULTS[name]
     for name in ("api_delay_s", "deliver", "webhook_delay_s", faults.API, faults.DELIVERY)
@@ -60,7 +61,19 @@ PRESETS: Mapping[str, Preset] = {
         },
     ),
     "normal": Preset(
-        "Back to normal", "No faults, no delays; what waited to be delivered goes out.", {}
+        "Back to normal",
+        "No faults; events go out at once, and so do those that waited. All delays, the retries and"
+        " what becomes of refunds are as at the start. Clock, endpoints and payments stay.",
+        {
+            name: settings.DEFAULTS[name]
+            for name in (
+                "debit_delay_s",
+                "dispute_delay_s",
+                "refund_delay_s",
+                "refund_outcome",
+                "retry_schedule_s",
+            )
+        },
     ),
 }
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 IDLE_AFTER_S = 75
 LARGEST_BODY = 4 * 1024 * 1024
+TOO_LARGE = b'{"error": {"message": "That is too large.", "type": "invalid_request_error"}}\n'
 
 # Keys of the WSGI environment by which the app asks for trouble on the wire, instead of the answer
 # it has given: the connection reset, or so many seconds of silence, then closed.
@@ -71,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(411, b"Send a Content-Length.\n")
             return
         if int(length) > LARGEST_BODY:
-            self._refuse(413, b"That is too large.\n")
+            self._refuse(413, TOO_LARGE)
             return
         body = self.rfile.read(int(length))
         if len(body) < int(length):

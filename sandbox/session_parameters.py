@@ -1,7 +1,9 @@
 """What ``POST /v1/checkout/sessions`` accepts, and the rules that span several parameters."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from sandbox import bank_debits, money
 from sandbox.checks import (
@@ -17,7 +19,6 @@ from sandbox.checks import (
     string,
     top_level,
     unplayed,
-    url,
 )
 from sandbox.errors import ApiError, missing_parameter
 
@@ -75,6 +76,70 @@ def not_yet(*accepted: str) -> Checker:
     return check
 
 
+def off(value: Any, name: str) -> bool:
+    """A switch that the sandbox can't turn on."""
+    if boolean(value, name):
+        not_yet("false")(value, name)
+    return False
+
+
+def whole(fields: Mapping[str, Checker], *required: str) -> Checker:
+    """A hash with its required fields, which are missed only once all that is there can be played:
+    whoever sends ``price`` must not be told that ``price_data`` is missing."""
+    of_fields = hash_of(fields)
+
+    def check(value: Any, name: str) -> Any:
+        found = of_fields(value, name)
+        for field in required:
+            if field not in found:
+                raise missing_parameter(f"{name}[{field}]")
+        return found
+
+    return check
+
+
+# Letters of any alphabet: a browser writes them in ASCII by itself.
+LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
+LONGEST_HOST = 253
+
+
+def web_address(value: Any, name: str) -> str:
+    """One that a browser can be sent to: a redirect to any other would end in no answer at all."""
+    text = str(string()(value, name))
+    if not _leads_somewhere(text):
+        raise ApiError(400, "Not a valid URL", code="url_invalid", param=name)
+    return text
+
+
+def _leads_somewhere(text: str) -> bool:
+    if any(character.isspace() or not character.isprintable() for character in text):
+        return False
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:  # brackets that don't match, a port that is no number or above 65535
+        return False
+    if parts.scheme not in ("http", "https") or port == 0:
+        return False
+    return _is_host(parts.hostname or "", parts.netloc)
+
+
+def _is_host(host: str, netloc: str) -> bool:
+    if "[" in netloc:  # an IPv6 address, which urlsplit has judged
+        return ":" in host
+    try:
+        written = host.removesuffix(".").encode("idna").decode()
+    except UnicodeError:
+        return False
+    labels = written.split(".")
+    return len(written) <= LONGEST_HOST and all(LABEL.fullmatch(label) for label in labels)
+
+
+def locale(value: Any, name: str) -> str:
+    """One of Stripe's; the hosted page speaks English."""
+    return str(not_yet("auto", "en")(one_of(*LOCALES)(value, name), name))
+
+
 def ui_mode(value: Any, name: str) -> str:
     if value in ("elements", "embedded_page"):
         not_yet()(value, name)
@@ -91,26 +156,53 @@ def method_type(value: Any, name: str) -> str:
     return str(value)
 
 
-PRODUCT = hash_of(
+def _unplayed(*names: str) -> dict[str, Checker]:
+    return dict.fromkeys(names, unplayed)
+
+
+PRODUCT = whole(
     {
+        # Nobody could read the metadata: there are no products here.
+        **_unplayed("images", "metadata", "tax_code", "unit_label"),
         "name": string(),
         "description": string(40000),
-        "images": list_of(url),
-        "metadata": metadata,
-        "tax_code": string(),
     },
-    required=("name",),
+    "name",
 )
 
-PRICE = hash_of(
-    {"currency": currency, "unit_amount": integer(), "product_data": PRODUCT},
-    required=("currency", "product_data", "unit_amount"),
+PRICE = whole(
+    {
+        **_unplayed("product", "recurring", "unit_amount_decimal"),
+        "currency": currency,
+        "product_data": PRODUCT,
+        "tax_behavior": not_yet("unspecified"),
+        "unit_amount": integer(),
+    },
+    "currency",
+    "product_data",
+    "unit_amount",
 )
 
-LINE_ITEM = hash_of({"price_data": PRICE, "quantity": integer(1)}, required=("price_data",))
+LINE_ITEM = whole(
+    {
+        **_unplayed("adjustable_quantity", "dynamic_tax_rates", "price", "tax_rates"),
+        "metadata": metadata,
+        "price_data": PRICE,
+        "quantity": integer(1),
+    },
+    "price_data",
+)
 
 PAYMENT_INTENT_DATA = hash_of(
     {
+        **_unplayed(
+            "application_fee_amount",
+            "on_behalf_of",
+            "setup_future_usage",
+            "shipping",
+            "transfer_data",
+            "transfer_group",
+        ),
         "capture_method": not_yet("automatic", "automatic_async"),
         "description": string(1000),
         "metadata": metadata,
@@ -120,10 +212,15 @@ PAYMENT_INTENT_DATA = hash_of(
     }
 )
 
-INVOICE_DATA = hash_of({"description": string(1500), "metadata": metadata})
+INVOICE_CREATION = whole({**_unplayed("invoice_data"), "enabled": off}, "enabled")
 
-INVOICE_CREATION = hash_of(
-    {"enabled": boolean, "invoice_data": INVOICE_DATA}, required=("enabled",)
+BRANDING = hash_of(
+    {
+        **_unplayed(
+            "background_color", "border_style", "button_color", "font_family", "icon", "logo"
+        ),
+        "display_name": string(),
+    }
 )
 
 # What Stripe takes and the sandbox has no part of.
@@ -138,13 +235,13 @@ UNPLAYED = """
 
 
 FIELDS: Mapping[str, Checker] = {
-    **dict.fromkeys(UNPLAYED, unplayed),
-    "adaptive_pricing": hash_of({"enabled": boolean}),
+    **_unplayed(*UNPLAYED),
+    "adaptive_pricing": hash_of({"enabled": off}),
     "allow_promotion_codes": not_yet("false"),
-    "automatic_tax": hash_of({"enabled": not_yet("false")}),
+    "automatic_tax": hash_of({**_unplayed("liability"), "enabled": off}),
     "billing_address_collection": not_yet("auto"),
-    "branding_settings": hash_of({"display_name": string(), "button_color": string(7)}),
-    "cancel_url": url,
+    "branding_settings": BRANDING,
+    "cancel_url": web_address,
     "client_reference_id": string(200),
     "customer_creation": not_yet("if_required"),
     "customer_email": email,
@@ -152,21 +249,21 @@ FIELDS: Mapping[str, Checker] = {
     "expires_at": integer(),
     "invoice_creation": INVOICE_CREATION,
     "line_items": list_of(LINE_ITEM),
-    "locale": one_of(*LOCALES),
+    "locale": locale,
     "metadata": metadata,
     "mode": one_of("payment", "setup", "subscription"),
-    "origin_context": one_of("mobile_app", "web"),
+    "origin_context": not_yet("web"),
     "payment_intent_data": PAYMENT_INTENT_DATA,
     "payment_method_types": list_of(method_type),
-    "phone_number_collection": hash_of({"enabled": not_yet("false")}),
+    "phone_number_collection": hash_of({"enabled": off}),
     "submit_type": one_of("auto", "book", "donate", "pay", "subscribe"),
-    "success_url": url,
+    "success_url": web_address,
     "ui_mode": ui_mode,
 }
 
 
 UPDATE: Mapping[str, Checker] = {
-    **dict.fromkeys(("collected_information", "line_items", "shipping_options"), unplayed),
+    **_unplayed("collected_information", "line_items", "shipping_options"),
     "expand": list_of(string()),
     "metadata": metadata_change,
 }

@@ -7,8 +7,17 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox import clock, events, later, line_items, payments, session_parameters, versions
-from sandbox.checks import changed_metadata, top_level
+from sandbox import (
+    clock,
+    events,
+    later,
+    line_items,
+    lists,
+    payments,
+    session_parameters,
+    versions,
+)
+from sandbox.checks import changed_metadata, hash_of, one_of, string, top_level
 from sandbox.errors import ApiError, not_found
 from sandbox.ids import new_id
 from sandbox.store import JsonDict, find_object, insert_object, update_object
@@ -59,6 +68,7 @@ def create(
     session = _shape(session_id, params, now) | {"url": f"{origin}/c/pay/{session_id}"}
     private = {
         "line_items": [line_items.line_item(item, now) for item in params["line_items"]],
+        "descriptions": [_described(item) for item in params["line_items"]],
         "payment_intent_data": params.get("payment_intent_data", {}),
     }
     insert_object(db, session, private)
@@ -73,7 +83,7 @@ def _shape(session_id: str, params: Mapping[str, Any], now: int) -> JsonDict:
         "id": session_id,
         "object": KIND,
         **UNPLAYED,
-        "adaptive_pricing": params.get("adaptive_pricing", {"enabled": True}),
+        "adaptive_pricing": {"enabled": False},
         "amount_subtotal": amount,
         "amount_total": amount,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
@@ -90,7 +100,7 @@ def _shape(session_id: str, params: Mapping[str, Any], now: int) -> JsonDict:
         "customer_details": _customer(email, None, None) if email else None,
         "customer_email": email,
         "expires_at": params.get("expires_at", now + session_parameters.LONGEST_LIFE_S),
-        "invoice_creation": _invoice_creation(params.get("invoice_creation", {})),
+        "invoice_creation": _no_invoice(),
         "livemode": False,
         "locale": params.get("locale"),
         "metadata": params.get("metadata", {}),
@@ -111,6 +121,12 @@ def _shape(session_id: str, params: Mapping[str, Any], now: int) -> JsonDict:
     }
 
 
+def _described(item: Mapping[str, Any]) -> str | None:
+    """The product's description: the customer's page shows it, and no object holds it here."""
+    text: str | None = item["price_data"]["product_data"].get("description")
+    return text
+
+
 def _branding(wanted: Mapping[str, str]) -> JsonDict:
     return {
         "background_color": "#ffffff",
@@ -124,17 +140,16 @@ def _branding(wanted: Mapping[str, str]) -> JsonDict:
     }
 
 
-def _invoice_creation(wanted: Mapping[str, Any]) -> JsonDict:
-    data = wanted.get("invoice_data", {})
+def _no_invoice() -> JsonDict:
     return {
-        "enabled": wanted.get("enabled", False),
+        "enabled": False,
         "invoice_data": {
             "account_tax_ids": None,
             "custom_fields": None,
-            "description": data.get("description"),
+            "description": None,
             "footer": None,
             "issuer": None,
-            "metadata": data.get("metadata", {}),
+            "metadata": {},
             "rendering_options": None,
         },
     }
@@ -152,6 +167,23 @@ def _customer(email: str, name: str | None, country: str | None) -> JsonDict:
         "tax_exempt": "none",
         "tax_ids": [] if country else None,
     }
+
+
+FILTERS = ("customer", "customer_account", "payment_intent", "payment_link", "subscription")
+STATUS = one_of("complete", "expired", "open")
+DETAILS = hash_of({"email": string()}, required=("email",))
+
+
+def page(db: sqlite3.Connection, values: Mapping[str, Any]) -> JsonDict:
+    """A page of the list. What no session has here, such as a subscription, finds none."""
+    others = dict(values)
+    wanted = {}
+    if "status" in others:
+        wanted["status"] = STATUS(others.pop("status"), "status")
+    if "customer_details" in others:
+        details = DETAILS(others.pop("customer_details"), "customer_details")
+        wanted["customer_details.email"] = details["email"]
+    return lists.list_objects(db, KIND, "/v1/checkout/sessions", others, FILTERS, wanted)
 
 
 def load(db: sqlite3.Connection, session_id: str) -> JsonDict:

@@ -176,6 +176,7 @@ class History:
             self._receive(event)
         except events.NotHandled:
             self.has_failed = True
+            assert db.session.scalar(KEPT, {"id": event["id"]}) == 1
             _say("  … which failed")
 
     def handle_again(self, *_: int) -> None:
@@ -275,10 +276,12 @@ class History:
     def letters_leave(self, *_: int) -> None:
         """As emails.deliver does, with a mail server that takes every letter."""
         queued = db.session.execute(QUEUED, {"id": self.payment_id}).all()
-        for email, status in queued:
+        for email, payment_is, refund_is in queued:
             passed = emails.LETTERS[email.kind].passing and not emails._is_still_owed(email)
             _say(f"letter {email.kind} {email.about}: {'skipped' if passed else 'sent'}")
-            assert passed or email.kind != "payment_failed" or status in ("failed", "expired")
+            assert passed or email.kind != "payment_failed" or payment_is in ("failed", "expired")
+            assert passed or email.kind != "processing" or payment_is == "processing"
+            assert passed or email.kind != "refunded" or refund_is == "succeeded"
             email.state = "skipped" if passed else "sent"
             email.sent_at = None if passed else clock.now()
         db.session.commit()
@@ -356,10 +359,15 @@ class History:
 
 
 QUEUED = (
-    select(Email, Payment.status)
+    select(Email, Payment.status, Refund.status)
+    .select_from(Email)
     .join(Payment)
+    .outerjoin(Refund, Refund.refund_id == Email.about)
     .where(Payment.id == bindparam("id"), Email.state == "queued")
 )
+
+
+KEPT = text("SELECT count(*) FROM stripe_events WHERE id = :id")
 
 
 def _rows(columns: str, of: str) -> str:

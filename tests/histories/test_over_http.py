@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from payflow.jobs import CONCURRENCY
 from tests.histories.conftest import HTTP_HISTORIES, SEED, as_often_as
@@ -15,12 +16,13 @@ def test_after_one_sweep_the_row_and_the_mailbox_are_as_stripe_has_it(
     # Deliveries race: what fails once need not fail again, and is not made smaller.
     @seed(SEED)
     @settings(as_often_as(HTTP_HISTORIES), phases=[Phase.generate])
-    @given(beginnings, moves)
-    def play(beginning, moves):
+    @given(beginnings, moves, st.booleans())
+    def play(beginning, moves, late):
         emptied()
-        faults, card = beginning
+        faults, means = beginning
         history = OverHttp(mailbox, app.test_client(), moved_clock, faults)
-        history.pay(card)
+        if means:
+            history.pay(means)
         for move in moves:
             history.play(move)
         mailbox.set(deliver=False)
@@ -28,5 +30,9 @@ def test_after_one_sweep_the_row_and_the_mailbox_are_as_stripe_has_it(
         history.sweep()
         work(at_once=CONCURRENCY)
         history.check(mailbox.letters())
+        if late:
+            history.late_deliveries()
+            work(at_once=CONCURRENCY)
+            history.check(mailbox.letters())
 
     play()

@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -219,6 +221,14 @@ def card_form(number: str = "4242424242424242", **changes: str) -> dict[str, str
         "name": "Test Customer",
         **changes,
     }
+
+
+def page_after(answer: requests.Response) -> str:
+    """Where the browser is led, as a person reads it."""
+    assert answer.status_code == 303
+    page = requests.get(urljoin(answer.url, answer.headers["Location"]), timeout=15)
+    assert page.status_code == 200
+    return unescape(page.text)
 
 
 def pay(session: Any, number: str = "4242424242424242", **changes: str) -> requests.Response:

@@ -1,14 +1,13 @@
 """SEPA Direct Debit: complete at once, paid or failed days later by the stand-in's clock."""
 
 import re
-from html import unescape
 from typing import Any
 
 import pytest
 import requests
 import stripe
 
-from .conftest import Endpoint, Sandbox, eventually, price, session_params
+from .conftest import Endpoint, Sandbox, eventually, page_after, price, session_params
 
 SUCCEEDS = "AT611904300234573201"
 SUCCEEDS_LATE = "AT321904300235473204"
@@ -104,6 +103,9 @@ def test_a_debit_that_fails_leaves_the_session_complete_and_unpaid(
     charge = found.payment_intent.latest_charge
     assert (charge.status, charge.failure_code) == ("failed", code)
     assert endpoint.of_type("checkout.session.async_payment_succeeded") == []
+    page = requests.get(made.url or "", timeout=5).text
+    assert "The debit failed" in page
+    assert "has been ordered" not in page
 
 
 def test_one_debit_succeeds_and_is_disputed(
@@ -116,20 +118,30 @@ def test_one_debit_succeeds_and_is_disputed(
     assert session_now(client, made.id).payment_intent.latest_charge.disputed is True
 
 
+def test_an_account_in_germany_pays(client: stripe.StripeClient, slow: Sandbox) -> None:
+    made = client.v1.checkout.sessions.create(session_params())
+    debit(made, "DE89 3704 0044 0532 0130 00")
+    let_time_pass(slow, 61)
+    charge = session_now(client, made.id).payment_intent.latest_charge
+    assert charge.status == "succeeded"
+    details = charge.payment_method_details.sepa_debit
+    assert (details.country, details.bank_code, details.last4) == ("DE", "37040044", "3000")
+
+
 @pytest.mark.parametrize(
     ("iban", "message"),
     [
         ("", "Your IBAN is incomplete."),
         ("AT61", "Your IBAN is incomplete."),
         ("AT611904300234573202", "Your IBAN is invalid."),
-        ("DE89370400440532013000", "Only Stripe's test IBANs work here"),
+        ("GB82WEST12345698765432", "The sandbox plays only the test accounts"),
     ],
 )
 def test_a_mistake_in_the_iban_is_told_beside_it(
     client: stripe.StripeClient, iban: str, message: str
 ) -> None:
     made = client.v1.checkout.sessions.create(session_params())
-    page = unescape(debit(made, iban).text)
+    page = page_after(debit(made, iban))
     error = re.search(r'<p class="error" id="iban-error">([^<]*)</p>', page)
     assert error
     assert message in error[1]
@@ -150,7 +162,7 @@ def test_debits_are_offered_in_euros_only_and_where_they_are_allowed(
         assert made.payment_method_types == ["card"]
         assert "IBAN" not in requests.get(made.url or "", timeout=5).text
         answer = debit(made, SUCCEEDS)  # no such method here: taken for a card's form
-        assert "Your card number is incomplete." in unescape(answer.text)
+        assert "Your card number is incomplete." in page_after(answer)
     with pytest.raises(stripe.InvalidRequestError, match="invalid for one or more payment method"):
         create(session_params(line_items=price(500, "usd"), payment_method_types=["sepa_debit"]))
 

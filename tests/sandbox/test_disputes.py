@@ -124,7 +124,7 @@ def test_a_lost_dispute_can_be_reversed(
     eventually(lambda: endpoint.of_type("charge.dispute.funds_reinstated"))
     again = sandbox.post(url, json={"outcome": "reversed"})
     assert again.status_code == 400
-    assert "can't be reversed" in again.json()["error"]
+    assert "stays so" in again.json()["error"]
 
 
 def test_an_inquiry_takes_no_money_and_can_become_a_chargeback(

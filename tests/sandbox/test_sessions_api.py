@@ -67,6 +67,23 @@ def test_what_is_unknown_is_not_expanded(client: stripe.StripeClient) -> None:
         ({"ui_mode": "hosted"}, None, "ui_mode"),
         ({"success_url": "nowhere"}, "url_invalid", "success_url"),
         ({"success_url": ""}, "parameter_invalid_empty", "success_url"),
+        ({"success_url": "http://127.0.0.1:99999/x"}, "url_invalid", "success_url"),
+        ({"success_url": "http://127.0.0.1:0/x"}, "url_invalid", "success_url"),
+        ({"success_url": "http://127.0.0.1:abc/x"}, "url_invalid", "success_url"),
+        ({"success_url": "http://example..com/x"}, "url_invalid", "success_url"),
+        ({"success_url": "http://{CHECKOUT_SESSION_ID}.example.com/"}, "url_invalid",
+         "success_url"),
+        ({"success_url": "http://[::1/x"}, "url_invalid", "success_url"),
+        ({"success_url": "http://example.com/\r\nSet-Cookie: a=b"}, "url_invalid", "success_url"),
+        ({"cancel_url": f"http://{'a' * 64}.example.com/"}, "url_invalid", "cancel_url"),
+        ({"cancel_url": "javascript:alert(1)"}, "url_invalid", "cancel_url"),
+        ({"locale": "de"}, None, "locale"),
+        ({"adaptive_pricing": {"enabled": True}}, None, "adaptive_pricing[enabled]"),
+        ({"invoice_creation": {"enabled": True}}, None, "invoice_creation[enabled]"),
+        ({"origin_context": "mobile_app"}, None, "origin_context"),
+        ({"branding_settings": {"button_color": "#112233"}}, None,
+         "branding_settings[button_color]"),
+        ({"line_items": [{"price": "price_1", "quantity": 1}]}, None, "line_items[0][price]"),
         ({"customer_email": "nobody"}, "email_invalid", "customer_email"),
         ({"line_items": price(49, "eur")}, "amount_too_small", None),
         ({"line_items": price(29, "gbp")}, "amount_too_small", None),
@@ -154,6 +171,62 @@ def test_all_that_payflow_sends_is_taken(client: stripe.StripeClient) -> None:
     assert made.adaptive_pricing.enabled is False
     assert made.customer_email == "customer@example.com"
     assert made.to_dict()["metadata"] == {"0": "a key that looks like a list's"}
+
+
+def test_unknown_parameters_are_named_together(client: stripe.StripeClient) -> None:
+    colours: Any = {"colour": "red", "shade": "dark"}
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        client.v1.checkout.sessions.create(session_params(**colours))
+    assert "Received unknown parameters: colour, shade" in str(refused.value)
+    items = [price(500, "eur")[0] | colours]
+    with pytest.raises(stripe.InvalidRequestError, match=r"line_items\[0\]\[colour\], line_items"):
+        client.v1.checkout.sessions.create(session_params(line_items=items))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:65535/paid",
+        "http://localhost/paid?next=a%20b#c",
+        "http://[::1]:8000/paid",
+        "https://bücher.example/bezahlt/ü",
+        "http://a_service.internal./paid",
+        "http://user:word@example.com/paid",
+    ],
+)
+def test_paying_leads_to_any_url_that_was_taken(client: stripe.StripeClient, url: str) -> None:
+    made = client.v1.checkout.sessions.create(session_params(success_url=url, cancel_url=url))
+    assert requests.get(made.url or "", timeout=5).status_code == 200
+    answer = pay(made)
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("http")
+
+
+def test_what_each_thing_is_stands_on_the_page_and_its_metadata_in_the_line_item(
+    client: stripe.StripeClient,
+) -> None:
+    items = price(500, "eur")
+    items[0]["metadata"] = {"sku": "A-7"}
+    items[0]["price_data"]["product_data"]["description"] = "Cut, sewn & washed"
+    params = session_params(line_items=items, expand=["line_items"])
+    made = client.v1.checkout.sessions.create(params)
+    assert made.line_items is not None
+    assert made.line_items.data[0].to_dict()["metadata"] == {"sku": "A-7"}
+    assert "Cut, sewn &amp; washed" in requests.get(made.url or "", timeout=5).text
+
+
+def test_sessions_are_found_by_their_customer_and_by_what_none_has(
+    client: stripe.StripeClient,
+) -> None:
+    sessions = client.v1.checkout.sessions
+    made = sessions.create(session_params(customer_email="ada@example.com"))
+    sessions.create(session_params())
+    found = sessions.list({"customer_details": {"email": "ada@example.com"}})
+    assert [session.id for session in found.data] == [made.id]
+    assert sessions.list({"subscription": "sub_1"}).data == []
+    assert len(sessions.list({"status": "open"}).data) == 2
+    with pytest.raises(stripe.InvalidRequestError, match="complete, expired, or open"):
+        sessions.list({"status": "paid"})  # type: ignore[typeddict-item]
 
 
 def test_expiring_ends_an_open_session_and_tells_so(

@@ -1,13 +1,12 @@
 """Cards whose bank wants to hear from the customer first."""
 
-from html import unescape
 from typing import Any
 
 import pytest
 import requests
 import stripe
 
-from .conftest import Endpoint, Sandbox, eventually, pay, session_params
+from .conftest import Endpoint, Sandbox, eventually, page_after, pay, session_params
 
 ASKED = ["4000000000003220", "4000002500003155", "4000002760003184", "4000008400001629"]
 
@@ -61,7 +60,9 @@ def test_who_fails_it_is_told_and_keeps_the_form(
 ) -> None:
     made = client.v1.checkout.sessions.create(session_params())
     pay(made, "4000002760003184")
-    page = unescape(challenge(made, "fail").text)
+    answer = challenge(made, "fail")
+    assert answer.headers["Location"] == f"/c/pay/{made.id}"
+    page = page_after(answer)
     assert "We are unable to authenticate your payment method." in page
     assert 'value="4000002760003184"' in page
     assert 'value="12 / 34"' in page
@@ -77,7 +78,7 @@ def test_who_fails_it_is_told_and_keeps_the_form(
 def test_one_card_is_declined_after_the_bank_has_asked(client: stripe.StripeClient) -> None:
     made = client.v1.checkout.sessions.create(session_params())
     pay(made, "4000008400001629")
-    page = unescape(challenge(made, "complete").text)
+    page = page_after(challenge(made, "complete"))
     assert "Your card was declined." in page
     intent = intent_of(client, made.id)
     assert intent.last_payment_error.code == "card_declined"
@@ -116,7 +117,7 @@ def test_a_session_left_at_the_bank_expires_and_its_payment_intent_with_it(
     (told,) = eventually(lambda: endpoint.of_type("payment_intent.canceled"))
     intent = told.event["data"]["object"]
     assert (intent["status"], intent["next_action"]) == ("canceled", None)
-    assert "This page has expired" in challenge(made, "complete").text
+    assert "This page has expired" in page_after(challenge(made, "complete"))
     assert client.v1.charges.list().data == []
     assert sandbox.get("/c/pay/cs_test_nothing/authenticate").status_code == 404
 
