@@ -130,7 +130,7 @@ class OverHttp:
         self.pay(IBANS[which % len(IBANS)])
 
     def pay(self, means: str) -> None:
-        way = self.world.debit if means in IBANS else self.world.pay
+        way = self.world.pay_by_debit if means in IBANS else self.world.pay
         way(self.session_url, means)
 
     def time_passes(self, which: int) -> None:
