@@ -112,13 +112,15 @@ class World(Program):
         received = requests.get(f"{self.url}/_sandbox/requests.json", timeout=5).json()
         return [one for one in received if path in one["path"]]
 
-    def events(self, kind: str = "", version: str | None = None) -> list[dict[str, Any]]:
+    def events(
+        self, kind: str = "", version: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
         """The events of a type, or all, newest first, as Stripe lists them. Of an older version,
         its name marks the answer as one that is not to be judged by the pinned one."""
         headers = {"Authorization": "Bearer sk_test_payflow_tests"}
         if version:
             headers["Stripe-Version"] = version
-        url = f"{self.url}/v1/events?limit=100" + (f"&type={kind}" if kind else "")
+        url = f"{self.url}/v1/events?limit={limit}" + (f"&type={kind}" if kind else "")
         listed: list[dict[str, Any]] = requests.get(url, headers=headers, timeout=5).json()["data"]
         return listed
 

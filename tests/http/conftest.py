@@ -92,7 +92,7 @@ def completed(submit: Callable[..., TestResponse], world: World) -> Callable[...
 
     def pay(**changes: str) -> dict[str, Any]:
         assert world.pay(submit(**changes).location).status_code == 303
-        return world.events("checkout.session.completed")[0]
+        return world.events("checkout.session.completed", limit=1)[0]
 
     return pay
 

@@ -330,7 +330,7 @@ def test_where_everything_goes_wrong_all_is_equal_to_stripe_in_the_end(
     world.set(api_faults=[], delivery_faults=[])
     flask("reconcile")
     stripes = {truth["id"]: truth for truth in truths(at_stripe)}
-    stored = rows("SELECT id::text, status, captured, refunded, dispute FROM payments")
+    stored = rows(STORED)
     assert len(stored) == 20
     for payment_id, status, captured, refunded, dispute in stored:
         truth = stripes.get(payment_id, {"captured": 0, "refunded": 0, "dispute": None})
@@ -342,11 +342,14 @@ def test_where_everything_goes_wrong_all_is_equal_to_stripe_in_the_end(
     assert rows("SELECT count(*) FROM emails WHERE kind = 'receipt'") == [(17,)]
     # What still comes late changes nothing more, and each letter has come once.
     until(lambda: rows("SELECT 1 FROM emails WHERE state = 'queued'") == [], 40)
-    assert rows("SELECT id::text, status, captured, refunded, dispute FROM payments") == stored
+    assert rows(STORED) == stored
     identifiers = Counter(
         value for one in world.letters() for name, value in one["headers"] if name == "Message-ID"
     )
     assert set(identifiers.values()) == {1}
+
+
+STORED = "SELECT id::text, status, captured, refunded, dispute FROM payments ORDER BY id"
 
 
 def clean(rule):
