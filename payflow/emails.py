@@ -19,13 +19,13 @@ from flask import render_template
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from flask_mail import Connection, Mail, Message
-from sqlalchemy import case, func, literal, select, update
+from sqlalchemy import case, literal, select, update
 
 from payflow import clock, formats, i18n, outbox, queue, timeline
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
-from payflow.models import Dispute, Email, Payment, Refund
-from payflow.record import facts_of
+from payflow.models import Dispute, Email, Refund
+from payflow.record import facts_of, found_by_sweep
 
 log = logging.getLogger(__name__)
 
@@ -179,22 +179,16 @@ def _context(email: Email) -> dict[str, Any]:
         "webhook_url": f"{current_settings().public_url}/webhooks/stripe",
     }
     if payment is None:
-        return context | {"found_by_sweep": _found_by_sweep()}
+        return context | {"found_by_sweep": found_by_sweep()}
     known = facts_of(payment.id)
     return context | {
         "page_url": f"{current_settings().public_url}/payments/{payment.id}",
         "refund": db.session.scalar(select(Refund).where(Refund.refund_id == email.about)),
         "dispute": db.session.get(Dispute, email.about),
         "standing": known.standing(payment.amount),
+        "stands": any(email.about in one.disagreements for one in known.attempts.values()),
         "attempt": {str(one): facts for one, facts in known.attempts.items()}.get(email.about),
     }
-
-
-def _found_by_sweep() -> int:
-    """How many payments the sweep, and no webhook, has brought to where they are."""
-    return (
-        db.session.scalar(select(func.count()).where(Payment.found_by_sweep_at.is_not(None))) or 0
-    )
 
 
 def _identity(email: Email) -> str:

@@ -31,8 +31,8 @@ from payflow.record import UnknownPayment, record
 
 log = logging.getLogger(__name__)
 
-# The job that asks Stripe about one object (reconcile.py).
-LOOK_UP_TASK = "look_up"
+# The job that asks Stripe about an event's object (reconcile.py).
+ASK_TASK = "ask_about_event"
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=1)
 # The event that names an unknown PaymentIntent's payment is mostly on its way.
 FIRST_LOOK_UP = timedelta(minutes=1)
@@ -112,7 +112,7 @@ def handle(event: Mapping[str, Any], body: str) -> None:
 def _record(news: News, payment_id: UUID) -> None:
     if news.kind == news.carried == CHARGE:
         # A hint: what its refunds are, only their list says.
-        queue.defer(look_up_job(CHARGE, news.object_id))
+        _have_asked(news.event["id"])
         return
     try:
         record(payment_id, [news.telling()], source=f"event {news.event['id']}")
@@ -120,8 +120,14 @@ def _record(news: News, payment_id: UUID) -> None:
         _mark_unmatched(news)
 
 
-def look_up_job(kind: str | None, object_id: str | None) -> queue.Deferred:
-    return queue.Deferred(LOOK_UP_TASK, {"kind": kind, "object_id": object_id})
+def _have_asked(event_id: str) -> None:
+    """Have Stripe asked about an event's object: by a job at once, and again until it answers."""
+    db.session.execute(
+        update(EVENTS)
+        .where(EVENTS.c.id == event_id)
+        .values(next_try_at=clock.now() + FIRST_LOOK_UP)
+    )
+    queue.defer(queue.Deferred(ASK_TASK, {"event_id": event_id}))
 
 
 def handle_again(limit: int = 100) -> int:
@@ -142,7 +148,10 @@ def replay(event_id: str) -> None:
     if stored is None:
         raise NotReplayable(f"There is no event {event_id} here.")
     if not stored.has_payload:
-        raise NotReplayable(f"Event {event_id} was none of ours: its payload was not kept.")
+        raise NotReplayable(
+            f"The payload of event {event_id} was not kept: it was none of ours, or Stripe was "
+            "asked instead. `flask payments sync` asks again."
+        )
     # A process that dies here leaves it to the periodic job.
     db.session.execute(
         update(EVENTS)
@@ -179,7 +188,9 @@ def forget() -> None:
     long_ago = EVENTS.c.received_at < clock.now() - KEPT
     db.session.execute(delete(EVENTS).where(long_ago, EVENTS.c.outcome.in_(("ignored", "foreign"))))
     db.session.execute(
-        update(EVENTS).where(long_ago, EVENTS.c.outcome == "unmatched").values(payload=None)
+        update(EVENTS)
+        .where(long_ago, EVENTS.c.outcome == "unmatched", EVENTS.c.payload.is_not(None))
+        .values(payload=None)
     )
     db.session.commit()
 
@@ -288,9 +299,7 @@ def _keep_unreadable(event: Mapping[str, Any], body: str, error: str) -> None:
             where=EVENTS.c.handled_at.is_(None),
         )
     )
-    news = event_types.read(event)
-    if news and news.object_id and news.carried:
-        queue.defer(look_up_job(news.carried, news.object_id))
+    _have_asked(event["id"])
     db.session.commit()
 
 

@@ -19,7 +19,7 @@ from psycopg import OperationalError
 
 from payflow import emails, events, outbox, queue, reconcile, sweep
 from payflow.db import db
-from payflow.events import LOOK_UP_TASK
+from payflow.events import ASK_TASK
 from payflow.gateway import GatewayError
 from payflow.record import CHECK_TASK
 
@@ -48,7 +48,11 @@ class AskAgain(BaseRetryStrategy):
     """Asks Stripe again after 5 s, doubling, or when Stripe says; a refusal is an answer."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        if not isinstance(exception, GatewayError) or exception.ours or job.attempts >= QUESTIONS:
+        if (
+            not isinstance(exception, GatewayError)
+            or exception.about_object
+            or job.attempts >= QUESTIONS
+        ):
             return None
         seconds = max(5 * 2**job.attempts, exception.retry_after or 0)
         return RetryDecision(retry_in={"seconds": int(seconds)})
@@ -91,22 +95,22 @@ def check_payment(payment_id: str, source: str = "asked again") -> None:
     reconcile.check_payment(UUID(payment_id), source)
 
 
-@queue.app.task(name=LOOK_UP_TASK, retry=AskAgain())
+@queue.app.task(name=ASK_TASK)
 @_in_context
-def look_up(kind: str, object_id: str) -> None:
-    if kind in reconcile.KINDS:
-        reconcile.look_up(kind, object_id, f"{kind} {object_id}")
+def ask_about_event(event_id: str) -> None:
+    """Where Stripe does not answer, `match_events` asks again."""
+    reconcile.match(event_id)
 
 
 @queue.app.periodic(cron="* * * * *")
-@queue.app.task(name="sweep", lock="sweep")
+@queue.app.task(name="sweep", lock="sweep", queueing_lock="sweep")
 @_in_context
 def sweep_now(timestamp: int) -> None:
     sweep.run()
 
 
 @queue.app.periodic(cron="* * * * *")
-@queue.app.task(name="match_events", lock="match_events", retry=AskAgain())
+@queue.app.task(name="match_events", lock="match_events", queueing_lock="match_events")
 @_in_context
 def match_events(timestamp: int) -> None:
     reconcile.match_events()

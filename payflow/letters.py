@@ -4,7 +4,7 @@ A letter is owed for a state; it is queued when the state is first seen, once pe
 subject object. Letters about what may pass are judged again when they are about to leave.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -29,8 +29,8 @@ def owed(
     amount: int,
     standing: Standing,
     attempts: Mapping[UUID, AttemptFacts],
-    refunds: Iterator[RefundFacts],
-    disputes: Iterator[DisputeFacts],
+    refunds: Iterable[RefundFacts],
+    disputes: Iterable[DisputeFacts],
 ) -> frozenset[Owed]:
     """The letters that these facts call for; amount in minor units, as it was asked for."""
     return frozenset(

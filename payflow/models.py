@@ -105,6 +105,7 @@ class Payment(Base):
             postgresql_where=text("replaced_at IS NULL"),
         ),
         CheckConstraint("captured >= 0 AND refunded >= 0", name="amounts_not_negative"),
+        Index("ix_payments_created_at_id", "created_at", "id"),
         Index(
             "ix_payments_next_check_at_due",
             "next_check_at",
@@ -195,7 +196,7 @@ class StripeEvent(Base):
     handled_at: Mapped[datetime | None] = mapped_column(Time)
     error: Mapped[str | None] = mapped_column(Text)
     tries: Mapped[int] = mapped_column(default=1)
-    # Of what is unhandled: when it is handled again. Of what is unmatched: when Stripe is asked.
+    # Of what is unhandled: when it is handled again. Else: when Stripe is asked what it is about.
     next_try_at: Mapped[datetime | None] = mapped_column(Time)
     # Of what is unmatched: by which its payment will be known.
     payment_intent_id: Mapped[str | None] = mapped_column(Text)
@@ -221,6 +222,11 @@ class StripeEvent(Base):
         ),
         Index("ix_stripe_events_received_at", "received_at"),
         Index(
+            "ix_stripe_events_next_try_at_handled",
+            "next_try_at",
+            postgresql_where=text("handled_at IS NOT NULL AND next_try_at IS NOT NULL"),
+        ),
+        Index(
             "ix_stripe_events_next_try_at_unhandled",
             "next_try_at",
             postgresql_where=text("handled_at IS NULL"),
@@ -242,7 +248,7 @@ class Refund(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
     # Who asked payflow for it; null of one that was made elsewhere.
     requested_by: Mapped[str | None] = mapped_column(Text)
-    # Stripe's words, where it refused to make it.
+    # Why it was not made: Stripe's words, or that the request never reached Stripe.
     refusal: Mapped[str | None] = mapped_column(Text)
     # Stripe's word (facts/refunds.py), written by record.py alone; null until there is any.
     refund_id: Mapped[str | None] = mapped_column(Text, unique=True)

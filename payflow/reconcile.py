@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from payflow import clock, event_types, events, gateway, payments, queue, record, refunds
 from payflow.db import db
-from payflow.event_types import Named, named_in
+from payflow.event_types import Named, News, named_in
 from payflow.facts.attempts import AttemptFacts
 from payflow.facts.objects import (
     CHARGE,
@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 LONGEST_REQUEST = timedelta(seconds=gateway.LONGEST_CALL)
 # The customer's page may have Stripe asked so often, with such pauses: for 5 minutes.
 PAGE_CHECKS, PAGE_CHECK_EVERY = 30, timedelta(seconds=10)
-# Stripe is asked about unmatched objects with pauses that grow up to a day, for as long as events
+# Stripe is asked about an event's object with pauses that grow up to a day, for as long as events
 # can be read back.
-LAST_LOOK_UP, UNMATCHED_KEPT = timedelta(days=1), timedelta(days=30)
+LAST_LOOK_UP, ASKED_FOR = timedelta(days=1), timedelta(days=30)
 
 
 KINDS = frozenset({SESSION, INTENT, CHARGE, REFUND, DISPUTE})
@@ -270,19 +270,19 @@ def _record_money(kind: str, answer: gateway.Answer, source: str) -> Found:
     return FOREIGN if not named.intent_id else UNMATCHED
 
 
-# --- what is unmatched -----------------------------------------------------------------------
+# --- what an event is about ------------------------------------------------------------------
 
 
 def match_events(limit: int = 100) -> None:
-    """Find out whose the unmatched events are whose time has come: by what is known now, else by
-    asking Stripe; commits. Raises GatewayError."""
+    """Ask about the events whose time has come: whose the unmatched ones are, and what the others
+    could not tell; commits. Raises GatewayError where Stripe can't be asked at all."""
     now = clock.now()
     due = db.session.scalars(
         select(StripeEvent.id)
         .where(
-            StripeEvent.outcome == "unmatched",
+            StripeEvent.handled_at.is_not(None),
             StripeEvent.next_try_at <= now,
-            StripeEvent.received_at > now - UNMATCHED_KEPT,
+            StripeEvent.received_at > now - ASKED_FOR,
         )
         .order_by(StripeEvent.next_try_at)
         .limit(limit)
@@ -290,43 +290,56 @@ def match_events(limit: int = 100) -> None:
     db.session.rollback()
     for event_id in due:
         try:
-            _match(event_id)
+            match(event_id)
         except events.NotHandled as error:
             log.warning("event %s is kept to be handled again: %s", event_id, error)
-        except gateway.GatewayError as error:
-            if not error.about_object:
-                raise
-            # A refusal of this one stops no other; its next try is set.
-            db.session.rollback()
-            log.error("event %s: %s", event_id, error)
 
 
-def _match(event_id: str) -> None:
+def match(event_id: str) -> None:
+    """Find out what an event is about: by what is known now, else by asking Stripe; commits.
+
+    Raises GatewayError where Stripe can't be asked, with the next try still at its time; where it
+    refuses this very question, the next try is later. Raises events.NotHandled.
+    """
     event = db.session.get_one(StripeEvent, event_id, populate_existing=True)
-    payload, waits = event.payload, event.outcome == "unmatched"
-    news = event_types.read(payload) if payload and waits else None
+    waits = event.handled_at is not None and event.next_try_at is not None
+    news = event_types.read(event.payload) if event.payload and waits else None
+    unmatched = event.outcome == "unmatched"
+    here = payments.find(news.named) if news and unmatched else None
     db.session.rollback()
-    if news is None or news.carried is None or news.object_id is None:
-        return
-    # Whatever comes of it, the next try is later.
-    _settle_event(event_id, UNMATCHED)
-    if payments.find(news.named):
+    if news is None or news.carried not in KINDS or news.object_id is None:
+        _settle_event(event_id, UNMATCHED)
+    elif here:
         # Its PaymentIntent was being learned as the event came.
         events.replay(event_id)
-        return
-    db.session.rollback()
-    found = look_up(news.carried, news.object_id, f"event {event_id}")
-    if found.outcome != "unmatched":
-        _settle_event(event_id, found)
+    else:
+        _settle_event(event_id, _asked_about(news, event_id))
+
+
+def _asked_about(news: News, event_id: str) -> Found:
+    try:
+        return look_up(str(news.carried), str(news.object_id), f"event {event_id}, asked again")
+    except gateway.GatewayError as error:
+        if not error.about_object:
+            raise
+        db.session.rollback()
+        log.error("event %s: %s", event_id, error)
+        return UNMATCHED
 
 
 def _settle_event(event_id: str, found: Found) -> None:
+    """Note what an event came to; one that came to nothing yet is asked about later, with pauses
+    that grow."""
     event = db.session.get_one(StripeEvent, event_id, with_for_update=True, populate_existing=True)
-    if event.outcome == "unmatched":
-        event.outcome, event.payment_id = found.outcome, found.payment_id
-        if found.outcome == "foreign":
-            event.payload = None
-        event.tries += 1
+    event.tries += 1
+    if found.outcome == "unmatched":
         pause = timedelta(minutes=2 ** min(event.tries, 12))
         event.next_try_at = clock.now() + min(pause, LAST_LOOK_UP)
+    else:
+        event.next_try_at = None
+        event.payment_id = found.payment_id
+    if event.outcome == "unmatched":
+        event.outcome = found.outcome
+        if found.outcome == "foreign":
+            event.payload = None
     db.session.commit()

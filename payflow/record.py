@@ -61,8 +61,8 @@ class Known:
             amount,
             standing,
             self.attempts,
-            iter(self.told_refunds()),
-            iter(self.disputes.values()),
+            self.told_refunds(),
+            self.disputes.values(),
         )
 
     def attempt_of(self, stripes: RefundFacts | DisputeFacts) -> UUID:
@@ -98,7 +98,10 @@ def record(payment_id: UUID, tellings: Sequence[Telling | OwnFact], source: str)
     for telling in tellings:
         told = _merged(told, telling, payment)
     told = _with_unmatched(told, unmatched, payment)
+    declines = list(_declines(tellings))
     if told == known:
+        # One that is older than the latest changes no fact, and happened all the same.
+        timeline.note(payment.id, declines, source)
         log.info("payment %s: nothing changed by %s", payment.receipt_number, source)
         return None
     _store(payment, known, told)
@@ -111,6 +114,12 @@ def facts_of(payment_id: UUID) -> Known:
     if payment is None:
         raise UnknownPayment(f"payment {payment_id}")
     return _read_known(payment, [])[0]
+
+
+def found_by_sweep() -> int:
+    """How many payments were brought to where they stand by a sweep, and by no webhook."""
+    found = PAYMENTS.c.found_by_sweep_at.is_not(None)
+    return db.session.scalar(select(func.count()).select_from(PAYMENTS).where(found)) or 0
 
 
 # --- merging ---------------------------------------------------------------------------------
@@ -128,7 +137,7 @@ def _merged(known: Known, telling: Telling | OwnFact, payment: AnyRow) -> Known:
     if kind == REFUND:
         return _with_refund(known, refunds.read_refund(telling.object, telling.at), payment)
     if kind == DISPUTE:
-        return _with_dispute(known, disputes.read_dispute(telling.object, telling.at), payment)
+        return _with_dispute(known, disputes.read_dispute(telling.object, telling.at))
     raise Unreadable(f"{kind} {id_of(telling.object)} tells nothing of a payment")
 
 
@@ -152,7 +161,8 @@ def _with_attempt(known: Known, attempt_id: UUID, facts: AttemptFacts) -> Known:
 
 
 def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
-    _refuse_other_currency(facts, payment)
+    if facts.currency != payment.currency:
+        raise Unreadable(f"refund {facts.refund_id} in {facts.currency}, not {payment.currency}")
     known.attempt_of(facts)
     row_id = next(
         (row for row, one in known.refunds.items() if one and one.refund_id == facts.refund_id),
@@ -166,17 +176,10 @@ def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
     return replace(known, refunds={**known.refunds, row_id or uuid4(): merged})
 
 
-def _with_dispute(known: Known, facts: DisputeFacts, payment: AnyRow) -> Known:
-    _refuse_other_currency(facts, payment)
+def _with_dispute(known: Known, facts: DisputeFacts) -> Known:
     known.attempt_of(facts)
     merged = disputes.merge(known.disputes.get(facts.dispute_id), facts)
     return replace(known, disputes={**known.disputes, facts.dispute_id: merged})
-
-
-def _refuse_other_currency(facts: RefundFacts | DisputeFacts, payment: AnyRow) -> None:
-    """Amounts of another currency can't be counted; a charge's refunds are in its own."""
-    if isinstance(facts, RefundFacts) and facts.currency != payment.currency:
-        raise Unreadable(f"refund {facts.refund_id} in {facts.currency}, not {payment.currency}")
 
 
 def _with_unmatched(known: Known, event_ids: Sequence[str], payment: AnyRow) -> Known:
@@ -202,7 +205,7 @@ def _with_unmatched(known: Known, event_ids: Sequence[str], payment: AnyRow) -> 
         db.session.execute(
             update(EVENTS)
             .where(EVENTS.c.id.in_(matched))
-            .values(outcome="recorded", payment_id=payment.id)
+            .values(outcome="recorded", payment_id=payment.id, next_try_at=None)
         )
     return known
 
@@ -302,7 +305,7 @@ def _read_known(
     rows = db.session.execute(KNOWN, identity | {"named": named}).all()
     first = rows[0] if rows else None
     known = Known(
-        attempts={row.id: _attempt_of(row, payment.amount) for row in rows},
+        attempts={row.id: _attempt_of(row) for row in rows},
         refunds={row.id: _refund_of(row) for row in db.session.execute(REFUNDS_OF, identity)}
         if first and first.has_refunds
         else {},
@@ -326,11 +329,7 @@ def _names(telling: Telling | OwnFact) -> Iterable[str]:
     return filter(None, (id_of(intent), id_of(charge)))
 
 
-def _attempt_of(row: AnyRow, amount: int) -> AttemptFacts:
-    received = row.received
-    # Written by the version before 0003, while that was still serving.
-    if received is None and row.session_payment_status == "paid" and not row.claims:
-        received = amount
+def _attempt_of(row: AnyRow) -> AttemptFacts:
     return AttemptFacts(
         session_id=row.session_id,
         other_sessions=frozenset(row.other_sessions),
@@ -341,7 +340,7 @@ def _attempt_of(row: AnyRow, amount: int) -> AttemptFacts:
         intent_confirmed=row.intent_confirmed,
         other_intents=frozenset(row.other_intents),
         charge_id=row.charge_id,
-        received=received,
+        received=row.received,
         paid_at=row.paid_at,
         delayed_failure=row.delayed_failure,
         declined_at=row.declined_at,
@@ -528,8 +527,10 @@ def _store_standing(
 
 
 def _has_more_to_come(told: Known, standing: Standing) -> bool:
-    return standing.status in UNSETTLED or any(
-        refund is None or refund.status in UNDER_WAY for refund in told.refunds.values()
+    return (
+        standing.status in UNSETTLED
+        or any(attempt.disagreements for attempt in told.attempts.values())
+        or any(refund is None or refund.status in UNDER_WAY for refund in told.refunds.values())
     )
 
 

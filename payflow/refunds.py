@@ -47,13 +47,21 @@ class Share:
 def refund(payment_id: UUID, amount: int | None = None) -> list[Refund]:
     """Refund so much of a payment (minor units), or all that is left; answers the requests' rows.
 
-    Of several payments for the same thing, the latest is refunded first. Raises NotRefundable,
-    Refused, and GatewayError where nothing is known: the request stands then, and is settled later.
+    Of several payments for the same thing, the latest is refunded first, each by a request of its
+    own; one that Stripe refuses says so on its row. Raises NotRefundable, Refused where Stripe
+    refused all, and GatewayError where nothing is known: what was asked for stands then, and is
+    settled later.
     """
-    requests = _request(payment_id, amount)
+    requests, refusals = _request(payment_id, amount), []
     for row_id in requests:
-        ask(row_id)
-    return list(db.session.scalars(select(Refund).where(Refund.id.in_(requests))))
+        try:
+            ask(row_id)
+        except Refused as refusal:
+            refusals.append(refusal)
+    if len(refusals) == len(requests):
+        raise refusals[0]
+    query = select(Refund).where(Refund.id.in_(requests))
+    return list(db.session.scalars(query.execution_options(populate_existing=True)))
 
 
 def _request(payment_id: UUID, amount: int | None) -> list[UUID]:
@@ -138,27 +146,25 @@ def ask(row_id: UUID) -> None:
     try:
         answer = gateway.create_refund(parameters, idempotency_key=str(row.id))
     except gateway.GatewayError as error:
-        if not error.ours:
+        if not error.about_object:
             raise
-        _refuse(row, str(error))
+        _refuse(row, str(error), f"Stripe refused the refund: {error}", "Stripe")
         raise Refused(str(error)) from error
     record(row.payment_id, [Telling(answer.object, answer.at, by_retrieval=True)], OPERATOR)
     db.session.commit()
 
 
-def _refuse(row: Refund, words: str) -> None:
-    """Stripe did not make it: nothing of it counts any more."""
+def _refuse(row: Refund, why: str, happened: str, source: str) -> None:
+    """It was not made: nothing of it counts any more."""
     payments.lock(row.payment_id)
     refused = db.session.execute(
         update(Refund)
         .where(Refund.id == row.id, Refund.refund_id.is_(None), Refund.refusal.is_(None))
-        .values(refusal=words)
+        .values(refusal=why)
         .returning(Refund.id)
     ).one_or_none()
     if refused:
-        timeline.note(
-            row.payment_id, [(str(row.id), f"Stripe refused the refund: {words}")], "Stripe"
-        )
+        timeline.note(row.payment_id, [(str(row.id), happened)], source)
     db.session.commit()
 
 
@@ -186,4 +192,5 @@ def _look_for(row: Refund) -> None:
                 record(row.payment_id, [Telling(made, page.at, by_retrieval=True)], OPERATOR)
                 db.session.commit()
                 return
-    _refuse(row, "the request never reached Stripe")
+    unmade = "the request never reached Stripe"
+    _refuse(row, unmade, f"no refund was made: {unmade}", OPERATOR)

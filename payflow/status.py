@@ -70,8 +70,8 @@ def attempt_status(attempt: AttemptFacts) -> str:
         return "review"
     if attempt.received is not None:
         return "paid"
-    if attempt.status == "complete":
-        return "failed" if attempt.delayed_failure else "processing"
+    if attempt.status == "complete" and not attempt.delayed_failure:
+        return "processing"
     return _without_money(attempt)
 
 
@@ -80,6 +80,8 @@ def _without_money(attempt: AttemptFacts) -> str:
         return "open"
     if attempt.canceled_at:
         return "canceled"
+    if attempt.status == "complete":
+        return "failed"
     if attempt.status == "expired" or attempt.abandoned_at:
         return "expired"
     return "created"

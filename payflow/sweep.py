@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
 
 from payflow import clock, event_types, events, gateway, outbox, reconcile
 from payflow.config import current_settings
@@ -25,7 +26,7 @@ from payflow.letters import OWNER, Owed
 from payflow.models import SWEEP, Payment, StripeEvent, SweepState
 from payflow.reconcile import Found
 from payflow.record import SWEEP as SOURCE
-from payflow.record import Change
+from payflow.record import Change, UnknownPayment
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,10 @@ WALK = timedelta(days=180)
 READS_A_DAY, READS_PER_PAYMENT = 300, 10
 
 
+# Seconds, where Stripe asks for a pause and does not say how long.
+PAUSE = 60
+
+
 class OutOfBudget(Exception):
     """Stripe was asked as often as it may be today."""
 
@@ -55,6 +60,8 @@ class Report:
 
     changes: list[Change] = field(default_factory=list)
     asked: int = 0
+    # Questions that the day has, counted once.
+    budget: int = 0
     missed_events: int = 0
     stopped: str = ""
 
@@ -70,7 +77,7 @@ class Report:
 def run(*, by_hand: bool = False, dry_run: bool = False) -> Report:
     """One sweep. `by_hand`: ask about everything now, whenever its time would have come. `dry_run`:
     ask, store nothing, and report what would change."""
-    report = Report()
+    report = Report(budget=_budget())
     state = _state()
     if not by_hand and state.paused_until and clock.now() < state.paused_until:
         report.stopped = f"Stripe asked for a pause until {state.paused_until:%H:%M:%S}"
@@ -84,18 +91,12 @@ def run(*, by_hand: bool = False, dry_run: bool = False) -> Report:
             report.stopped = str(error)
         except gateway.GatewayError as error:
             report.stopped = f"Stripe: {error}"
-            _pause(error.retry_after)
+            _pause(error.retry_after or (PAUSE if error.too_many else None))
     if not dry_run:
         _tell(report, by_hand)
     if report.stopped:
         log.warning("sweep stopped early: %s", report.stopped)
     return report
-
-
-def found_by_sweep() -> int:
-    """How many payments were brought to where they stand by a sweep, and by no webhook."""
-    found = Payment.found_by_sweep_at.is_not(None)
-    return db.session.scalar(select(func.count()).select_from(Payment).where(found)) or 0
 
 
 # --- payments that are not settled -----------------------------------------------------------
@@ -172,9 +173,9 @@ def _check(
     all, GatewayError goes on up."""
     try:
         change = reconcile.check_payment(payment_id, SOURCE, thorough=thorough, dry_run=dry_run)
-    except Unreadable as error:
+    except (Unreadable, UnknownPayment, IntegrityError) as error:
         db.session.rollback()
-        log.error("payment %s: Stripe's answer can't be read: %s", payment_id, error)
+        log.error("payment %s: what Stripe answered is not recorded: %s", payment_id, error)
     except gateway.GatewayError as error:
         if not error.about_object:
             raise
@@ -312,15 +313,21 @@ def _pause(seconds: float | None) -> None:
         _note(paused_until=clock.now() + timedelta(seconds=seconds))
 
 
+def _budget() -> int:
+    """How many questions the sweep may ask in a day."""
+    recent = Payment.created_at > clock.now() - LISTED
+    count = db.session.scalar(select(func.count()).select_from(Payment).where(recent)) or 0
+    db.session.commit()
+    return max(READS_A_DAY, READS_PER_PAYMENT * count)
+
+
 def _spend(report: Report) -> None:
     """Count a question to Stripe against today's budget; commits. Raises OutOfBudget."""
     now = clock.now()
-    recent = select(func.count()).where(Payment.created_at > now - LISTED).scalar_subquery()
-    limit = func.greatest(READS_A_DAY, READS_PER_PAYMENT * recent)
     another_day = SweepState.reads_on.is_distinct_from(now.date())
     spent = db.session.execute(
         update(SweepState)
-        .where(or_(another_day, SweepState.reads < limit))
+        .where(or_(another_day, SweepState.reads < report.budget))
         .values(reads=case((another_day, 1), else_=SweepState.reads + 1), reads_on=now.date())
         .returning(SweepState.reads)
     ).one_or_none()

@@ -1,7 +1,8 @@
 """Facts of PaymentIntents, refunds and disputes; unmatched events; what the sweep remembers.
 
-Works while the version before is still serving: what is added has a default, and what that version
-writes is read (record.py takes a paid session without `received` at its amount).
+All that is added has a default, so that the version before can go on serving; what that one records
+meanwhile is completed by the next question to Stripe. Nothing had been released before it: it does
+its work in one transaction, which on large tables would hold others up.
 
 Revision ID: 0003
 Revises: 0002
@@ -69,6 +70,7 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_payments_amounts_not_negative"), "payments", "captured >= 0 AND refunded >= 0"
     )
+    op.create_index("ix_payments_created_at_id", "payments", ["created_at", "id"])
     op.create_index(
         "ix_payments_next_check_at_due",
         "payments",
@@ -126,7 +128,8 @@ def _carry_over() -> None:
     )
     op.execute(
         """UPDATE payments SET captured = amount * (SELECT count(*) FROM attempts
-            WHERE payment_id = payments.id AND received IS NOT NULL)"""
+            WHERE payment_id = payments.id AND received IS NOT NULL)
+        WHERE paid_at IS NOT NULL"""
     )
     op.execute(
         """UPDATE payments SET next_check_at = created_at
@@ -234,6 +237,12 @@ def _widen_events() -> None:
             postgresql_where=sa.text("outcome = 'unmatched'"),
         )
     op.create_index("ix_stripe_events_received_at", "stripe_events", ["received_at"])
+    op.create_index(
+        "ix_stripe_events_next_try_at_handled",
+        "stripe_events",
+        ["next_try_at"],
+        postgresql_where=sa.text("handled_at IS NOT NULL AND next_try_at IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
@@ -244,7 +253,9 @@ def downgrade() -> None:
     )
     op.drop_column("emails", "resends")
     op.alter_column("emails", "payment_id", nullable=False)
+    op.drop_index("ix_stripe_events_next_try_at_handled", "stripe_events")
     op.drop_index("ix_stripe_events_received_at", "stripe_events")
+    op.drop_index("ix_payments_created_at_id", "payments")
     op.drop_column("stripe_events", "payment_intent_id")
     op.drop_column("stripe_events", "charge_id")
     op.drop_constraint(op.f("ck_stripe_events_outcome_known"), "stripe_events")

@@ -31,8 +31,8 @@ def refusals() -> Iterator[None]:
         raise click.ClickException(f"Stripe refused: {error} Nothing was done.") from error
     except GatewayError as error:
         raise click.ClickException(
-            f"Stripe could not be asked, or did not answer: {error} What was asked for is kept, "
-            "and settled by the next sweep (`flask reconcile`)."
+            f"Stripe could not be asked, or did not answer: {error} A refund that was asked for is "
+            "kept, and settled by the next sweep (`flask reconcile`)."
         ) from error
 
 

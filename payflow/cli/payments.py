@@ -164,10 +164,11 @@ def refund(receipt: str, amount: str | None) -> None:
         minor = money.to_minor(_decimal(amount), payment.currency) if amount else None
         made = refunds.refund(payment.id, minor)
     for one in made:
-        click.echo(
-            f"{payment.receipt_number}: refund of {formats.amount(one.amount, one.currency)} "
-            f"{one.status} at Stripe ({one.refund_id})"
-        )
+        outcome = f"{one.status} at Stripe ({one.refund_id})"
+        if one.refusal:
+            outcome = f"was not made: {one.refusal}"
+        amount_shown = formats.amount(one.amount, one.currency)
+        click.echo(f"{payment.receipt_number}: refund of {amount_shown} {outcome}")
 
 
 def _decimal(amount: str) -> Decimal:

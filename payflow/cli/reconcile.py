@@ -5,6 +5,7 @@ from flask.cli import with_appcontext
 
 from payflow import sweep
 from payflow.cli.output import one_line
+from payflow.record import found_by_sweep
 
 # Exit statuses.
 DIFFERENCES, COULD_NOT_ASK = 1, 2
@@ -23,7 +24,7 @@ def reconcile(context: click.Context, dry_run: bool) -> None:
     click.echo(
         f"{len(report.changes)} {'would change' if dry_run else 'changed'}, "
         f"{report.missed_events} events had not come, Stripe asked {report.asked} times; "
-        f"payments ever found by a sweep and by no webhook: {sweep.found_by_sweep()}"
+        f"payments ever found by a sweep and by no webhook: {found_by_sweep()}"
     )
     if report.stopped:
         click.echo(f"Stopped before the end. {report.stopped}", err=True)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from payflow.facts.objects import CHARGE, Unreadable, id_of, is_word, moment, money, one_of, word
+from payflow.money import plain
 
 T = TypeVar("T", str, int, datetime)
 
@@ -104,7 +105,7 @@ def read_session(
     amount, currency = money(session, "amount_total")
     session_id, intent = word(session, "id"), session.get("payment_intent")
     # Of a session that nobody has paid, nothing has been taken that could be wrong.
-    claims = _claims(session, asked, amount, currency, "amount")
+    claims = _claims(session, asked, amount, currency)
     claims |= {"no payment required"} if payment_status == "no_payment_required" else set()
     claims -= asked.accepted
     if claims and (status == "complete" or payment_status != "unpaid"):
@@ -135,6 +136,8 @@ def _disbelieved(
         session_id=session_id,
         status="open",
         payment_status="unpaid",
+        # By which its refunds and disputes are known to be this payment's.
+        payment_intent_id=id_of(intent),
         claims=dict.fromkeys(claims, told_at),
     )
 
@@ -170,7 +173,7 @@ def read_intent(intent: Mapping[str, Any], asked: Asked, told_at: datetime) -> A
     if intent.get("status") != "succeeded":
         return facts
     amount, currency = money(intent, "amount_received")
-    claims = _claims(intent, asked, amount, currency, "received") - asked.accepted
+    claims = _claims(intent, asked, amount, currency) - asked.accepted
     if claims:
         return replace(facts, claims=dict.fromkeys(claims, told_at))
     charge = _successful_charge(intent)
@@ -244,16 +247,21 @@ def merge(known: AttemptFacts, told: AttemptFacts) -> AttemptFacts:
     )
 
 
-def _claims(
-    stripes: Mapping[str, Any], asked: Asked, amount: int, currency: str, what: str
-) -> set[str]:
-    """In words, what an object says that disagrees with what was asked for."""
+def _claims(stripes: Mapping[str, Any], asked: Asked, amount: int, currency: str) -> set[str]:
+    """In words, what an object says that disagrees with what was asked for: the same words of a
+    session and of its PaymentIntent, for it is one cause."""
     claims = set()
     if (amount, currency) != (asked.amount, asked.currency):
-        claims.add(f"{what} {amount} {currency} instead of {asked.amount} {asked.currency}")
+        claims.add(
+            f"{_written(amount, currency)} instead of {_written(asked.amount, asked.currency)}"
+        )
     if stripes.get("livemode", asked.livemode) is not asked.livemode:
         claims.add(f"livemode {not asked.livemode} instead of {asked.livemode}")
     return claims
+
+
+def _written(amount: int, currency: str) -> str:
+    return f"{plain(amount, currency)} {currency.upper()}"
 
 
 def _in_asked_currency(amount: int, currency: str, asked: Asked) -> int:

@@ -368,10 +368,10 @@ def test_a_session_may_lack_what_stripe_may_leave_out(key):
 # --- disagreements ---------------------------------------------------------------------------
 
 DISAGREE = [
-    ({"amount_total": 1249}, "amount 1249 eur instead of 1250 eur"),
-    ({"amount_total": 125000}, "amount 125000 eur instead of 1250 eur"),
-    ({"amount_total": 0}, "amount 0 eur instead of 1250 eur"),
-    ({"currency": "usd"}, "amount 1250 usd instead of 1250 eur"),
+    ({"amount_total": 1249}, "12.49 EUR instead of 12.50 EUR"),
+    ({"amount_total": 125000}, "1250.00 EUR instead of 12.50 EUR"),
+    ({"amount_total": 0}, "0.00 EUR instead of 12.50 EUR"),
+    ({"currency": "usd"}, "12.50 USD instead of 12.50 EUR"),
     ({"livemode": True}, "livemode True instead of False"),
     ({"payment_status": "no_payment_required"}, "no payment required"),
 ]
@@ -388,8 +388,8 @@ def test_what_disagrees_is_kept_in_words_and_nothing_else_is_believed(changes, s
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"amount_received": 1249}, "received 1249 eur instead of 1250 eur"),
-        ({"currency": "usd"}, "received 1250 usd instead of 1250 eur"),
+        ({"amount_received": 1249}, "12.49 EUR instead of 12.50 EUR"),
+        ({"currency": "usd"}, "12.50 USD instead of 12.50 EUR"),
         ({"livemode": True}, "livemode True instead of False"),
     ],
 )
@@ -446,7 +446,7 @@ def test_an_accepted_claim_is_believed_from_then_on():
 
 
 def test_what_was_received_in_an_accepted_currency_counts_as_what_was_asked():
-    asked = Asked(1250, "eur", False, frozenset({"amount 1400 usd instead of 1250 eur"}))
+    asked = Asked(1250, "eur", False, frozenset({"14.00 USD instead of 12.50 EUR"}))
     assert read(amount_total=1400, currency="usd", asked=asked).received == 1250
 
 

@@ -32,7 +32,8 @@ ATTEMPTS = {
     **dict.fromkeys(product((None, *SESSION_RANK), [NO], [YES], *[(NO, YES)] * 3), "paid"),
     # Nobody can pay twice on a complete session: only the bank's word is still to come.
     **dict.fromkeys(product(["complete"], [NO], [NO], [NO], *[(NO, YES)] * 2), "processing"),
-    **dict.fromkeys(product(["complete"], [NO], [NO], [YES], *[(NO, YES)] * 2), "failed"),
+    **dict.fromkeys(product(["complete"], [NO], [NO], [YES], [NO], (NO, YES)), "failed"),
+    **dict.fromkeys(product(["complete"], [NO], [NO], [YES], [YES], (NO, YES)), "canceled"),
     # A page that is open can be paid, whoever has given it up.
     **dict.fromkeys(product(["open"], [NO], [NO], *[(NO, YES)] * 3), "open"),
     **dict.fromkeys(product(["expired"], [NO], [NO], (NO, YES), [NO], (NO, YES)), "expired"),
@@ -64,7 +65,7 @@ def facts(status=None, disagrees=NO, received=NO, failed=NO, canceled=NO, abando
         received=1250 if received else None,
         paid_at=NOON if received else None,
         delayed_failure=failed,
-        claims={"amount 1 eur instead of 1250 eur": NOON} if disagrees else {},
+        claims={"0.01 EUR instead of 12.50 EUR": NOON} if disagrees else {},
         canceled_at=NOON if canceled else None,
         abandoned_at=NOON if abandoned else None,
     )

@@ -170,9 +170,9 @@ def test_a_failure_is_known_whenever_it_is_told(completed, deliver, status, orde
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"amount_total": 1249}, "amount 1249 eur instead of 1250 eur"),
-        ({"amount_total": 125000}, "amount 125000 eur instead of 1250 eur"),
-        ({"currency": "usd"}, "amount 1250 usd instead of 1250 eur"),
+        ({"amount_total": 1249}, "12.49 EUR instead of 12.50 EUR"),
+        ({"amount_total": 125000}, "1250.00 EUR instead of 12.50 EUR"),
+        ({"currency": "usd"}, "12.50 USD instead of 12.50 EUR"),
         ({"livemode": True}, "livemode True instead of False"),
         ({"payment_status": "no_payment_required"}, "no payment required"),
     ],
