@@ -3,14 +3,18 @@
 A payment's way, which is also the order to read in:
 
 1. web/checkout.py   the form is checked, and the customer sent to Stripe's page
-2. checkout.py       commit what will be asked, ask Stripe, store
-3. payments.py       a payment is opened; what Stripe says is recorded: facts.py → status.py
-4. gateway.py        the only door to Stripe
-5. web/webhooks.py   Stripe tells us; events.py says what each event means
-6. emails.py         letters, queued with the facts and delivered by a job (queue.py, jobs.py)
+2. checkout.py       commit what will be asked, ask Stripe, store; payments.py opens a payment
+3. gateway.py        the only door to Stripe
+4. web/webhooks.py   Stripe tells us; events.py stores each event once, event_types.py says what
+                     it tells
+5. record.py         the one way what Stripe says reaches a payment: facts/ are read and merged,
+                     status.py and letters.py say what they come to, known.py reads and stores
+6. outbox.py         letters queued with the facts; emails.py delivers them by a job (queue.py,
+                     jobs.py)
 7. web/payments.py   the page that shows the payment, and its fragment that is polled
 
-reconcile.py asks Stripe what nobody told us. Imports point down only; `make lint` keeps it so.
+sweep.py asks Stripe what nobody told us, through reconcile.py; refunds.py, by_hand.py and cli/ are
+the operator's. Imports point down only; `make lint` keeps it so.
 """
 
 import logging

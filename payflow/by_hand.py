@@ -3,15 +3,17 @@
 Commits by itself, since no transaction may be open while Stripe is asked.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from uuid import UUID
 
 from payflow import clock, payments, reconcile
 from payflow.db import db
 from payflow.facts.attempts import UNKNOWN
-from payflow.facts.tellings import OwnFact
+from payflow.facts.tellings import OwnFact, Telling
+from payflow.known import facts_of
 from payflow.models import Attempt
-from payflow.record import OPERATOR, Change, facts_of, record
+from payflow.record import OPERATOR, Change, record
 from payflow.status import PAYABLE
 
 
@@ -53,10 +55,15 @@ def accept(payment_id: UUID) -> Change | None:
     db.session.commit()
     told = list(reconcile.ask_about(payment_id, known, thorough=True))
     change = record(payment_id, told, OPERATOR)
-    accepted = [
-        OwnFact(attempt_id, replace(UNKNOWN, accepted=frozenset(attempt.disagreements)))
+    in_review = {
+        attempt_id: attempt
         for attempt_id, attempt in facts_of(payment_id).attempts.items()
         if attempt.disagreements
+    }
+    _refuse_what_cannot_count(payment_id, in_review, told)
+    accepted = [
+        OwnFact(attempt_id, replace(UNKNOWN, accepted=frozenset(attempt.disagreements)))
+        for attempt_id, attempt in in_review.items()
     ]
     if accepted:
         change = record(payment_id, [*accepted, *told], OPERATOR)
@@ -64,3 +71,20 @@ def accept(payment_id: UUID) -> Change | None:
     if not accepted and change is None:
         raise NotPossible("Nothing that Stripe says of it disagrees with what was asked for.")
     return change
+
+
+def _refuse_what_cannot_count(
+    payment_id: UUID, in_review: Collection[UUID], told: Collection[Telling | OwnFact]
+) -> None:
+    """Raise NotPossible where Stripe says nothing of an attempt, or names another currency."""
+    answers = [one for one in told if isinstance(one, Telling) and one.attempt_id in in_review]
+    currency = payments.get(payment_id).currency
+    if {one.attempt_id for one in answers} != set(in_review):
+        db.session.rollback()
+        raise NotPossible("Stripe knows nothing of it under this key: there is nothing to accept.")
+    if {one.object.get("currency") for one in answers} - {currency}:
+        db.session.rollback()
+        raise NotPossible(
+            f"It was not paid in {currency.upper()}: another currency can't be counted here. "
+            "Refund it in Stripe's Dashboard, and have it paid anew."
+        )

@@ -24,8 +24,9 @@ from sqlalchemy import case, literal, select, update
 from payflow import clock, formats, i18n, outbox, queue, timeline
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
+from payflow.known import facts_of
 from payflow.models import Dispute, Email, Refund
-from payflow.record import facts_of, found_by_sweep
+from payflow.record import found_by_sweep
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ def deliver(email_id: int) -> None:
     if email is None or email.state != "queued":
         log.info("email %s: nothing to deliver", email_id)
         return
-    if LETTERS[email.kind].passing and not _is_still_owed(email):
+    # One that is sent again by hand is sent, whatever has passed.
+    if LETTERS[email.kind].passing and not email.resends and not _is_still_owed(email):
         _settle(email_id, state="skipped")
         return
     message = compose(email)
@@ -106,6 +108,9 @@ def deliver(email_id: int) -> None:
 def _is_still_owed(email: Email) -> bool:
     """Whether the payment's facts call for this letter now, and not only when it was queued."""
     assert email.payment
+    if email.payment.replaced_at and email.kind == "payment_failed":
+        # The customer has sent the form again with something changed, and knows.
+        return False
     known = facts_of(email.payment.id)
     standing = known.standing(email.payment.amount)
     return (email.kind, email.about) in {

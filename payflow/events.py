@@ -24,10 +24,11 @@ from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.event_types import News
 from payflow.facts.objects import CHARGE, Unreadable, is_word
+from payflow.known import UnknownPayment
 from payflow.letters import OWNER, Owed
 from payflow.models import EVENTS
 from payflow.payments import NAMED, params_of
-from payflow.record import UnknownPayment, record
+from payflow.record import record
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def receive(event: Mapping[str, Any], body: str) -> None:
 
     Raises WrongMode with nothing stored, and NotHandled once the event is kept for another try.
     """
-    if event.get("livemode") is (not _livemode()):
+    if _is_of_other_mode(event):
         _alert_wrong_mode()
         raise WrongMode(f"event {event['id']} has livemode {event['livemode']}")
     try:
@@ -198,12 +199,13 @@ def forget() -> None:
 def _handled_again(event_id: str) -> bool:
     body = _body_of(event_id)
     event = json.loads(body)
+    if _is_of_other_mode(event):
+        # Kept from before the key was changed: no news for the operator.
+        _keep_unhandled(event, body, WrongMode("it is of the other mode"))
+        return False
     try:
         receive(event, body)
     except NotHandled:
-        return False
-    except WrongMode as error:
-        _keep_unhandled(event, body, error)
         return False
     log.info("event %s handled at a later try", event_id)
     return True
@@ -227,8 +229,8 @@ def _due(limit: int) -> Sequence[str]:
     return due
 
 
-def _livemode() -> bool:
-    return bool(current_settings().livemode)
+def _is_of_other_mode(event: Mapping[str, Any]) -> bool:
+    return event.get("livemode") is (not current_settings().livemode)
 
 
 def _alert_wrong_mode() -> None:
@@ -280,7 +282,7 @@ def _contradicts(error: Exception) -> bool:
     return (
         isinstance(error, IntegrityError)
         and isinstance(error.orig, UniqueViolation)
-        and str(error.orig.diag.constraint_name).startswith("uq_attempts_")
+        and str(error.orig.diag.constraint_name).startswith(("uq_attempts_", "uq_refunds_", "pk_d"))
     )
 
 

@@ -40,7 +40,8 @@ class GatewayError(Exception):
     `permanent`: the same request would be answered so again, a stored 500 included. Otherwise
     (no answer, a conflict, too many requests) nothing is known: it may have had its effect.
     `ours`: Stripe refused what we sent, or our key; otherwise the fault is Stripe's, or the
-    network's. `too_many`: Stripe wants to be asked less.
+    network's. `too_many`: Stripe wants to be asked less. `forbidden`: our key may not ask that.
+    `for_all`: no other question would be answered either.
     `reason`: Stripe's words where the customer can do something about it; others name our keys.
     `unknown`: Stripe has no such object. `about_object`: it refused this very question; others may
     be answered. `retry_after`: seconds that Stripe asks us to wait, None
@@ -60,7 +61,10 @@ class GatewayError(Exception):
         self.ours = self.permanent and status is not None and status < 500
         self.reason = reason
         self.unknown = status == 404
+        self.forbidden = status == 403
         self.too_many = status == 429
+        # No answer, too many questions, a wrong key: the next question would fare no better.
+        self.for_all = status is None or status in (401, 429)
         self.about_object = self.ours and status not in (401, 403)
         self.retry_after = retry_after
 

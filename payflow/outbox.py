@@ -15,8 +15,19 @@ from payflow.letters import OWNER, Owed
 from payflow.models import EMAILS
 
 TASK = "deliver_email"
+# Characters of what a letter is about: Postgres indexes no more than about 2,700 bytes of a row.
+LONGEST = 500
 
-QUEUE = upsert(EMAILS).on_conflict_do_nothing().returning(EMAILS.c.id)
+# One that was skipped, for what it was about had passed, is owed anew when that comes again.
+QUEUE = (
+    upsert(EMAILS)
+    .on_conflict_do_update(
+        index_elements=["payment_id", "kind", "about"],
+        set_={"state": "queued", "tries": 0},
+        where=EMAILS.c.state == "skipped",
+    )
+    .returning(EMAILS.c.id)
+)
 
 
 def queue_letters(payment_id: UUID | None, owed: Iterable[Owed], customer: str = "") -> None:
@@ -27,8 +38,9 @@ def queue_letters(payment_id: UUID | None, owed: Iterable[Owed], customer: str =
     """
     recipients = {OWNER: current_settings().alert_email}
     rows = [
-        {"payment_id": payment_id, "kind": letter.kind, "about": letter.about, "state": "queued",
-         "recipient": recipient, "tries": 0, "created_at": clock.now()}
+        {"payment_id": payment_id, "kind": letter.kind, "about": letter.about[:LONGEST],
+         "state": "queued", "recipient": recipient, "tries": 0,
+         "created_at": clock.now()}
         for letter in sorted(owed)
         if (recipient := recipients.get(letter.to, customer))
     ]  # fmt: skip

@@ -16,8 +16,9 @@ from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.event_types import Named
 from payflow.facts.objects import metadata
+from payflow.known import UnknownPayment
 from payflow.models import ATTEMPTS, PAYMENTS, REFUNDS, Attempt, Payment
-from payflow.record import FIRST_CHECK, UnknownPayment
+from payflow.record import FIRST_CHECK
 from payflow.status import PAYABLE
 
 # Stripe takes 24 h at most, counted by its own clock; the rest is for clocks that disagree.

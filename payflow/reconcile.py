@@ -28,8 +28,9 @@ from payflow.facts.objects import (
 )
 from payflow.facts.refunds import COUNTING, UNDER_WAY
 from payflow.facts.tellings import OwnFact, Telling
+from payflow.known import Known, UnknownPayment, facts_of
 from payflow.models import Attempt, Payment, StripeEvent
-from payflow.record import CHECK_TASK, Change, Known, UnknownPayment
+from payflow.record import CHECK_TASK, Change
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def check_payment(
     Asks about what is not over; `thorough` about all there is. `dry_run` stores nothing. Raises
     GatewayError, and Unreadable where Stripe's answer makes no sense.
     """
-    known = record.facts_of(payment_id)
+    known = facts_of(payment_id)
     db.session.commit()
     if not dry_run:
         refunds.settle(payment_id, known)
@@ -182,9 +183,15 @@ def _answers(kind: str, object_id: str) -> Iterator[Telling]:
 
 
 def _listed(kind: str, **filters: Any) -> Iterator[Telling]:
-    for page in gateway.list_of(kind, **filters):
-        for listed in page.object["data"]:
-            yield Telling(listed, page.at, by_retrieval=True)
+    try:
+        for page in gateway.list_of(kind, **filters):
+            for listed in page.object["data"]:
+                yield Telling(listed, page.at, by_retrieval=True)
+    except gateway.GatewayError as error:
+        if not error.forbidden:
+            raise
+        # What else Stripe says of the payment is worth having.
+        log.error("the key may not list each %s (README says what it needs): %s", kind, error)
 
 
 def check_for_page(payment_id: UUID) -> None:
@@ -305,7 +312,9 @@ def match(event_id: str) -> None:
     waits = event.handled_at is not None and event.next_try_at is not None
     news = event_types.read(event.payload) if event.payload and waits else None
     unmatched = event.outcome == "unmatched"
-    here = payments.find(news.named) if news and unmatched else None
+    # One that names a payment of ours itself was told of it already, in vain.
+    by_money = news is not None and news.named.payment_id is None
+    here = payments.find(news.named) if news and unmatched and by_money else None
     db.session.rollback()
     if news is None or news.carried not in KINDS or news.object_id is None:
         _settle_event(event_id, UNMATCHED)

@@ -19,8 +19,9 @@ from payflow.facts.attempts import AttemptFacts
 from payflow.facts.objects import REFUND, REFUND_KEY, uuid_in
 from payflow.facts.refunds import COUNTING
 from payflow.facts.tellings import Telling
+from payflow.known import Known, facts_of
 from payflow.models import Attempt, Payment, Refund
-from payflow.record import FIRST_CHECK, OPERATOR, Known, facts_of, record
+from payflow.record import FIRST_CHECK, OPERATOR, record
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +180,11 @@ def settle(payment_id: UUID, known: Known) -> None:
                 ask(row_id)
             except Refused as error:
                 log.warning("refund %s of payment %s was refused: %s", row_id, payment_id, error)
+            except gateway.GatewayError as error:
+                if error.for_all:
+                    raise
+                # A failure that Stripe keeps for the key: once that is forgotten, it is looked for.
+                log.error("refund %s of payment %s: %s", row_id, payment_id, error)
         else:
             _look_for(row)
 

@@ -7,13 +7,13 @@ is asked. Commits.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, literal, or_, select, update
+from sqlalchemy import case, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -22,15 +22,15 @@ from payflow.config import current_settings
 from payflow.db import db
 from payflow.event_types import News
 from payflow.facts.objects import Unreadable, moment
+from payflow.known import UnknownPayment
 from payflow.letters import OWNER, Owed
 from payflow.models import SWEEP, Payment, StripeEvent, SweepState
 from payflow.reconcile import Found
 from payflow.record import SWEEP as SOURCE
-from payflow.record import Change, UnknownPayment
+from payflow.record import Change
 
 log = logging.getLogger(__name__)
 
-FIRST_ID = UUID(int=0)
 # Payments in memory at once.
 PAGE = 50
 # A payment is asked about again after half of its age.
@@ -50,6 +50,10 @@ READS_A_DAY, READS_PER_PAYMENT = 300, 10
 PAUSE = 60
 
 
+# So many questions that Stripe fails to answer end a sweep; fewer may be a matter of one object.
+FAILURES = 5
+
+
 class OutOfBudget(Exception):
     """Stripe was asked as often as it may be today."""
 
@@ -63,6 +67,8 @@ class Report:
     # Questions that the day has, counted once.
     budget: int = 0
     missed_events: int = 0
+    # Questions that Stripe failed to answer.
+    failures: int = 0
     stopped: str = ""
 
     def add(self, change: Change | None, dry_run: bool) -> None:
@@ -92,6 +98,10 @@ def run(*, by_hand: bool = False, dry_run: bool = False) -> Report:
         except gateway.GatewayError as error:
             report.stopped = f"Stripe: {error}"
             _pause(error.retry_after or (PAUSE if error.too_many else None))
+    if report.failures and not report.stopped:
+        report.stopped = (
+            f"Stripe failed to answer {report.failures} questions; they are asked again."
+        )
     if not dry_run:
         _tell(report, by_hand)
     if report.stopped:
@@ -116,27 +126,20 @@ def _check_payments(report: Report, by_hand: bool, dry_run: bool) -> None:
 
 
 def _unsettled(by_hand: bool) -> Iterator[UUID]:
-    """The payments that Stripe has more to say about: those whose time has come, or all."""
-    due = Payment.next_check_at.is_not(None) if by_hand else Payment.next_check_at <= clock.now()
-    yield from _in_pages(
-        lambda last: (
-            select(Payment.id)
-            .where(due, Payment.livemode == current_settings().livemode)
-            .where(Payment.id > (last or FIRST_ID))
-            .order_by(Payment.id)
-        )
-    )
-
-
-def _in_pages(query: Callable[[UUID | None], Any]) -> Iterator[UUID]:
-    last = None
+    """The payments that Stripe has more to say about: all, or those whose time has come, the
+    longest due first."""
+    when: Any = Payment.created_at if by_hand else Payment.next_check_at
+    asked = Payment.next_check_at.is_not(None) if by_hand else when <= clock.now()
+    query = select(when, Payment.id).where(asked, Payment.livemode == current_settings().livemode)
+    place, after = tuple_(when, Payment.id), None
     while True:
-        page = db.session.scalars(query(last).limit(PAGE)).all()
+        page = query.where(place > after) if after else query
+        rows = db.session.execute(page.order_by(when, Payment.id).limit(PAGE)).all()
         db.session.commit()
-        yield from page
-        if len(page) < PAGE:
+        yield from (payment_id for _, payment_id in rows)
+        if len(rows) < PAGE:
             return
-        last = page[-1]
+        after = tuple(rows[-1])
 
 
 def _postpone(payment_id: UUID, by_hand: bool) -> datetime | None:
@@ -169,17 +172,15 @@ def _put_back(payment_id: UUID, due: datetime) -> None:
 def _check(
     report: Report, payment_id: UUID, *, thorough: bool = False, dry_run: bool = False
 ) -> None:
-    """Ask about one payment. A refusal of this one stops no other; where Stripe can't be asked at
-    all, GatewayError goes on up."""
+    """Ask about one payment. What keeps this one from being told stops no other; where Stripe can't
+    be asked at all, GatewayError goes on up."""
     try:
         change = reconcile.check_payment(payment_id, SOURCE, thorough=thorough, dry_run=dry_run)
     except (Unreadable, UnknownPayment, IntegrityError) as error:
         db.session.rollback()
         log.error("payment %s: what Stripe answered is not recorded: %s", payment_id, error)
     except gateway.GatewayError as error:
-        if not error.about_object:
-            raise
-        log.error("payment %s: %s", payment_id, error)
+        _note_failure(report, f"payment {payment_id}", error)
     else:
         report.add(change, dry_run)
 
@@ -192,12 +193,15 @@ def _read_events(report: Report, state: SweepState, by_hand: bool, dry_run: bool
     if not by_hand and not _events_are_due(state, now):
         return
     since = max(state.events_read_to or now - LISTED, now - LISTED)
-    for page in gateway.list_events(since - OVERLAP):
+    read_to = now
+    for number, page in enumerate(gateway.list_events(since - OVERLAP)):
+        # By Stripe's clock, as events are dated: ours may be ahead of it.
+        read_to = page.at if number == 0 else read_to
         _look_into(report, _news_in(page, GRACE if not by_hand else timedelta()), dry_run)
     if not dry_run:
         gap = state.events_read_to is None or now - state.events_read_to > TRUSTED
         walk = {"walked_to": now - WALK} if gap else {}
-        _note(events_read_to=now, events_missed=report.missed_events, **walk)
+        _note(events_read_to=read_to, events_missed=report.missed_events, **walk)
 
 
 def _events_are_due(state: SweepState, now: datetime) -> bool:
@@ -245,7 +249,7 @@ def _look_into(report: Report, news: Sequence[News], dry_run: bool) -> None:
         if one.carried is None or one.object_id is None:
             continue
         if key not in found:
-            found[key] = _look_up(*key, dry_run)  # type: ignore[arg-type]
+            found[key] = _look_up(report, *key, dry_run)  # type: ignore[arg-type]
             report.add(found[key].change, dry_run)
         if found[key].outcome == "recorded":
             report.missed_events += 1
@@ -254,16 +258,24 @@ def _look_into(report: Report, news: Sequence[News], dry_run: bool) -> None:
             db.session.commit()
 
 
-def _look_up(kind: str, object_id: str, dry_run: bool) -> Found:
-    """Ask about one object. A refusal of this one stops no other."""
+def _look_up(report: Report, kind: str, object_id: str, dry_run: bool) -> Found:
+    """Ask about one object. What keeps this one from being told stops no other."""
     try:
         return reconcile.look_up(kind, object_id, SOURCE, dry_run=dry_run)
     except gateway.GatewayError as error:
-        if not error.about_object:
-            raise
-        db.session.rollback()
-        log.error("%s %s: %s", kind, object_id, error)
+        _note_failure(report, f"{kind} {object_id}", error)
         return reconcile.UNMATCHED
+
+
+def _note_failure(report: Report, what: str, error: gateway.GatewayError) -> None:
+    """Go on with the others, unless none is answered any more: then raise the error."""
+    db.session.rollback()
+    log.error("%s: %s", what, error)
+    if error.about_object:
+        return
+    report.failures += 1
+    if error.for_all or report.failures >= FAILURES:
+        raise error
 
 
 # --- the walk --------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from payflow import clock
 from payflow.db import db
 from payflow.models import TIMELINE
 
+# Characters: Postgres indexes no more than about 2,700 bytes of a row.
+LONGEST = 500
+
 # RETURNING is what makes SQLAlchemy send several entries in one statement.
 NOTE = upsert(TIMELINE).on_conflict_do_nothing().returning(TIMELINE.c.id)
 
@@ -16,6 +19,6 @@ NOTE = upsert(TIMELINE).on_conflict_do_nothing().returning(TIMELINE.c.id)
 def note(payment_id: UUID, happened: Iterable[tuple[str, str]], source: str) -> None:
     """Add entries (subject, what happened); one that is there is left as it was first said."""
     entry = {"payment_id": payment_id, "at": clock.now(), "source": source}
-    rows = [entry | {"subject": subject, "happened": what} for subject, what in happened]
+    rows = [entry | {"subject": subject, "happened": what[:LONGEST]} for subject, what in happened]
     if rows:
         db.session.execute(NOTE, rows)

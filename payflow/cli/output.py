@@ -13,8 +13,9 @@ from payflow.by_hand import NotPossible
 from payflow.emails import NotResendable
 from payflow.events import NotReplayable
 from payflow.gateway import GatewayError
+from payflow.known import UnknownPayment
 from payflow.money import AmountError
-from payflow.record import Change, UnknownPayment
+from payflow.record import Change
 from payflow.refunds import NotRefundable, Refused
 
 

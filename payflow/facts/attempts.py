@@ -118,7 +118,7 @@ def read_session(
         url=_text_or_none(session.get("url")),
         payment_intent_id=id_of(intent),
         intent_confirmed=by_retrieval and id_of(intent) is not None,
-        received=_in_asked_currency(amount, currency, asked) if paid else None,
+        received=amount if paid else None,
         paid_at=told_at if paid else None,
         delayed_failure=delayed_failure,
         confirmed_at=_confirmed_at(status, told_at) if by_retrieval else None,
@@ -179,7 +179,7 @@ def read_intent(intent: Mapping[str, Any], asked: Asked, told_at: datetime) -> A
     charge = _successful_charge(intent)
     return replace(
         facts,
-        received=_in_asked_currency(amount, currency, asked),
+        received=amount,
         charge_id=id_of(charge),
         paid_at=_charged_at(charge) or told_at,
     )
@@ -198,7 +198,7 @@ def decline_of(intent: Mapping[str, Any], told_at: datetime) -> Decline | None:
     return Decline(
         at=tried_at or told_at,
         code=str(code) if is_word(code) else "unknown",
-        message=message if isinstance(message, str) else "",
+        message=_one_line(message) if isinstance(message, str) else "",
         subject=refused or word(intent, "id"),
     )
 
@@ -264,9 +264,8 @@ def _written(amount: int, currency: str) -> str:
     return f"{plain(amount, currency)} {currency.upper()}"
 
 
-def _in_asked_currency(amount: int, currency: str, asked: Asked) -> int:
-    """Another currency is believed only once the operator has accepted it: as what was asked."""
-    return amount if currency == asked.currency else asked.amount
+def _one_line(message: str) -> str:
+    return "".join(filter(str.isprintable, message))[:200]
 
 
 def _successful_charge(intent: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from payflow.facts.objects import Unreadable, id_of, is_word, moment, money, one_of, word
+from payflow.facts.objects import LARGEST, Unreadable, id_of, is_word, moment, money, one_of, word
 
 DISPUTE_RANK = {
     "warning_needs_response": 0,
@@ -54,6 +54,8 @@ class DisputeFacts:
 def read_dispute(dispute: Mapping[str, Any], told_at: datetime) -> DisputeFacts:
     """A dispute of Stripe's → facts. Raises Unreadable."""
     amount, currency = money(dispute, "amount")
+    if amount <= 0:
+        raise Unreadable(f"dispute of {amount}")
     reason = dispute.get("reason")
     count, withdrawn = _balance(dispute)
     return DisputeFacts(
@@ -90,7 +92,7 @@ def _balance(dispute: Mapping[str, Any]) -> tuple[int, int]:
     if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
         return 0, 0
     amounts = [one.get("amount") for one in listed]
-    if not all(type(amount) is int for amount in amounts):
+    if not all(type(amount) is int and abs(amount) < LARGEST / 1000 for amount in amounts):
         return 0, 0
     return len(amounts), -sum(amount for amount in amounts if amount is not None)
 

@@ -92,7 +92,8 @@ def money(stripes: Mapping[str, Any], key: str) -> tuple[int, str]:
 def moment(stripes: Mapping[str, Any], key: str) -> datetime:
     value = stripes.get(key)
     try:
-        if type(value) is int:
+        # Stripe is younger than that; a year such as 1 can't be written in every time zone.
+        if type(value) is int and value > 10**9:
             return datetime.fromtimestamp(value, UTC)
     except (OverflowError, ValueError, OSError):
         pass

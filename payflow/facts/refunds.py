@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from payflow.facts.objects import REFUND_KEY, id_of, is_word, money, one_of, uuid_in, word
+from payflow.facts.objects import (
+    REFUND_KEY,
+    Unreadable,
+    id_of,
+    is_word,
+    money,
+    one_of,
+    uuid_in,
+    word,
+)
 
 REFUND_RANK = {"pending": 0, "requires_action": 1, "succeeded": 2, "canceled": 3, "failed": 4}
 # The money is on its way back, or there.
@@ -35,6 +44,8 @@ class RefundFacts:
 def read_refund(refund: Mapping[str, Any], told_at: datetime) -> RefundFacts:
     """A refund of Stripe's → facts. Raises Unreadable."""
     amount, currency = money(refund, "amount")
+    if amount <= 0:
+        raise Unreadable(f"refund of {amount}")
     reason = refund.get("failure_reason")
     return RefundFacts(
         refund_id=word(refund, "id"),

@@ -212,7 +212,7 @@ def test_matching_an_event_whose_payment_is_known_by_now(
 
     points = Counter(die_everywhere("match", prepare, check))
     assert points[STRIPE] == 0
-    assert points[COMMIT] == 3
+    assert points[COMMIT] == 2
 
 
 # --- letters ---------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from payflow import checkout, payments, refunds, sweep
 from payflow.db import db
 from payflow.gateway import GatewayError
 from payflow.jobs import CONCURRENCY
-from payflow.record import facts_of
+from payflow.known import facts_of
 from tests.histories import expected
 from tests.histories.history import FOUND, MovedClock
 from tests.histories.stripe_model import Object, Stripe

@@ -1,0 +1,150 @@
+"""Refunds where something is amiss: what can't be counted, what Stripe refuses, what is copied."""
+
+import pytest
+import stripe
+
+from payflow import checkout, payments, sweep
+from payflow.db import db
+from tests.http.conftest import retold
+
+STATUS = "SELECT status, captured, refunded FROM payments"
+
+
+@pytest.fixture
+def charge(at_stripe):
+    return lambda: at_stripe("charges")["data"][0]["id"]
+
+
+@pytest.fixture
+def paid_twice(submit, world, deliver, rows):
+    """A payment of which two sessions were paid."""
+    first = submit().location
+    payment = payments.get(rows("SELECT id FROM payments")[0][0])
+    payments.current_attempt(payment.id).superseded_at = payment.created_at
+    db.session.flush()
+    payments.add_attempt(payment, 2)
+    db.session.commit()
+    world.pay(first)
+    world.pay(checkout.proceed(payment.id).url)
+    for event in world.events("checkout.session.completed"):
+        deliver(event)
+    assert rows(STATUS) == [("paid", 2500, 0)]
+
+
+def test_of_two_refunds_one_that_stripe_refuses_is_told_and_the_other_made(
+    paid_twice, flask, receipt, rows, at_stripe
+):
+    """The first charge was refunded in the Dashboard, and nobody has told us yet."""
+    oldest = at_stripe("charges")["data"][-1]["id"]
+    at_stripe("refunds", "POST", charge=oldest)
+    told = flask("refund", receipt()).output
+    assert "€12.50 succeeded at Stripe" in told
+    assert "was not made:" in told
+    assert rows("SELECT count(*) FROM refunds WHERE refund_id IS NULL AND refusal IS NULL") == [
+        (0,)
+    ]
+    sweep.run(by_hand=True)
+    assert len(at_stripe("refunds")["data"]) == 2
+
+
+def test_a_key_that_is_refused_says_nothing_about_a_refund_whose_answer_was_lost(
+    completed, deliver, flask, receipt, world, rows, installed
+):
+    deliver(completed())
+    world.set(api_faults=[{"on": "POST /v1/refunds", "fault": "reset_after", "times": 3}])
+    flask("refund", receipt(), "--amount", "5.00", ends=1)
+    world.set(api_faults=[])
+    revoked = installed()
+    revoked.extensions["stripe"] = stripe.StripeClient(
+        "sk_payflow_revoked", base_addresses={"api": world.url}, max_network_retries=0
+    )
+    with revoked.app_context():
+        assert sweep.run(by_hand=True).stopped
+    assert rows("SELECT refusal FROM refunds") == [(None,)]
+    sweep.run(by_hand=True)
+    assert rows(STATUS) == [("partially_refunded", 1250, 500)]
+
+
+def test_a_refund_of_a_payment_in_review_stops_no_sweep_and_no_decision(
+    submit, world, rows, flask, receipt, charge, at_stripe
+):
+    world.pay(submit().location)
+    rows("UPDATE payments SET amount = 900 RETURNING 1")
+    at_stripe("refunds", "POST", charge=charge(), amount=500)
+    assert sweep.run(by_hand=True).stopped == ""
+    assert rows("SELECT status FROM payments") == [("review",)]
+    flask("payments", "accept", receipt())
+    assert rows(STATUS) == [("partially_refunded", 1250, 500)]
+
+
+def test_a_copy_of_our_mark_on_another_refund_is_another_refund(
+    completed, deliver, flask, receipt, at_stripe, rows, charge
+):
+    deliver(completed())
+    flask("refund", receipt(), "--amount", "5.00")
+    ((row,),) = rows("SELECT id::text FROM refunds")
+    at_stripe(
+        "refunds", "POST", charge=charge(), amount=300, **{"metadata[payflow_refund_id]": row}
+    )
+    flask("payments", "sync", receipt())
+    assert rows(STATUS) == [("partially_refunded", 1250, 800)]
+    assert rows("SELECT count(*) FROM refunds") == [(2,)]
+
+
+@pytest.mark.parametrize("amount", [0, -500, 1251, 2**63 - 1])
+def test_a_refund_of_what_cannot_be_is_kept_and_asked_about(
+    completed, deliver, world, charge, rows, work, amount
+):
+    event = completed()
+    deliver(event)
+    world.at_desk("refunds", charge=charge(), amount=500)
+    (told,) = world.events("refund.created")
+    assert deliver(retold(told, amount=amount)).status_code == 200
+    assert rows(STATUS) == [("paid", 1250, 0)]
+    work()
+    assert rows(STATUS) == [("partially_refunded", 1250, 500)]
+
+
+def test_what_was_told_too_early_and_cannot_be_keeps_no_payment_from_being_paid(
+    completed, deliver, world, charge, rows
+):
+    event = completed()
+    world.at_desk("refunds", charge=charge(), amount=500)
+    (told,) = world.events("refund.created")
+    deliver(retold(told, amount=-1))
+    deliver(event)
+    assert rows("SELECT status FROM payments") == [("paid",)]
+
+
+def test_what_is_forgotten_keeps_no_payment_from_being_paid(
+    completed, deliver, world, charge, rows
+):
+    event = completed()
+    world.at_desk("refunds", charge=charge(), amount=500)
+    deliver(world.events("refund.created")[0])
+    rows("UPDATE stripe_events SET payload = NULL RETURNING 1")
+    assert deliver(event).status_code == 200
+    assert rows("SELECT status FROM payments") == [("paid",)]
+
+
+@pytest.mark.parametrize("message", ["a\u0000b", "\ud800", "x" * 5000, None, 7])
+def test_whatever_words_a_decline_has_it_is_recorded(submit, world, deliver, rows, message):
+    world.pay(submit().location, card="4000000000009995")
+    event = world.events("payment_intent.payment_failed")[0]
+    event["data"]["object"]["last_payment_error"]["message"] = message
+    assert deliver(event).status_code == 200
+    assert rows("SELECT last_decline FROM payments") == [("insufficient_funds",)]
+
+
+def test_one_payment_that_stripe_fails_to_tell_of_starves_no_other(completed, world, rows):
+    for _ in range(3):
+        completed()
+    bad = rows("SELECT session_id FROM attempts ORDER BY session_id LIMIT 1")[0][0]
+    world.set(api_faults=[{"on": f"GET /v1/checkout/sessions/{bad}", "fault": "500"}])
+    report = sweep.run(by_hand=True)
+    assert "failed to answer" in report.stopped
+    # The event list tells of that one as well: by its PaymentIntent.
+    assert rows("SELECT DISTINCT status FROM payments") == [("paid",)]
+    world.set(api_faults=[])
+    assert sweep.run(by_hand=True).stopped == ""
+    assert rows("SELECT DISTINCT status FROM payments") == [("paid",)]
