@@ -25,8 +25,9 @@ from payflow import clock, formats, i18n, outbox, queue, timeline
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.known import facts_of
-from payflow.models import Dispute, Email, Refund
+from payflow.models import Dispute, Email, Payment, Refund
 from payflow.record import found_by_sweep
+from payflow.status import amount_paid
 
 log = logging.getLogger(__name__)
 
@@ -170,8 +171,12 @@ def _subject_line(email: Email) -> str:
     return str(LETTERS[email.kind].subject).format(
         business=current_settings().business.name,
         receipt_number=payment.receipt_number if payment else "",
-        amount=formats.for_reader(payment.amount, payment.currency) if payment else "",
+        amount=_amount_paid(payment) if payment else "",
     )
+
+
+def _amount_paid(payment: Payment) -> str:
+    return formats.for_reader(amount_paid(payment.amount, payment.captured), payment.currency)
 
 
 def _context(email: Email) -> dict[str, Any]:

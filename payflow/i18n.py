@@ -47,6 +47,11 @@ def locale() -> str:
     return str(get_locale() or Locale("en"))
 
 
+def locale_of(written: str | None) -> str:
+    """The locale of a language that a form says it was shown in; else the reader's."""
+    return _regional(written) if written in LANGUAGES else locale()
+
+
 @contextmanager
 def reading(reader: str) -> Iterator[None]:
     """Write for a reader of that language from here on."""

@@ -82,6 +82,16 @@ def parse(text: str, currency: str, locale: str = "en") -> int:
         raise refusal from None
 
 
+def rewrite(plain_number: str, locale: str) -> str:
+    """An amount as addresses carry it, 1250.50, as a person of that locale types it; empty where it
+    is written otherwise, for who knows what 1,250 was meant to be."""
+    if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,3})?", plain_number.strip()):
+        return ""
+    digits = len(plain_number.strip().partition(".")[2])
+    pattern = "0." + "0" * digits if digits else "0"
+    return str(format_decimal(Decimal(plain_number.strip()), format=pattern, locale=locale))
+
+
 def to_minor(major: Decimal, currency: str) -> int:
     """Major units to minor units, exactly; raises AmountError where the currency can't say it."""
     if not major.is_finite() or major <= 0:

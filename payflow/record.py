@@ -192,7 +192,12 @@ def _conclude(
     # What we know by ourselves, no webhook could have told.
     found = source == SWEEP and any(isinstance(telling, Telling) for telling in tellings)
     _store_standing(payment, before, after, told, found_by_sweep=found)
-    happened = [*_news(payment, known, told), *_declines(tellings)]
+    happened, declines = [*_news(payment, known, told)], [*_declines(tellings)]
+    if any(
+        attempt.declined_at != known.attempts[a].declined_at for a, attempt in told.attempts.items()
+    ):
+        happened += declines
+        declines = []
     if after.status != before.status:
         happened.append(("payment", after.status))
         log.info("payment %s: %s → %s by %s", payment.receipt_number, before.status, after.status,
@@ -200,7 +205,7 @@ def _conclude(
     if is_overpaid(payment.amount, after) and not is_overpaid(payment.amount, before):
         happened.append(("payment", "overpaid"))
         log.error("payment %s is overpaid", payment.receipt_number)
-    timeline.note(payment.id, happened, source)
+    timeline.note(payment.id, [*happened, *declines], source)
     new = told.owed(payment.amount, after) - known.owed(payment.amount, before)
     outbox.queue_letters(payment.id, new, payment.email)
     _ask_about_disagreements(payment, known, told)

@@ -96,6 +96,12 @@ def _captured_status(amount: int, captured: int, refunded: int) -> str:
     return "partially_refunded" if captured - refunded < amount else "paid"
 
 
+def amount_paid(amount: int, captured: int) -> int:
+    """What a customer has paid, in minor units, as a receipt says it: what was asked for, unless
+    the operator accepted another amount; who paid twice has paid the amount twice."""
+    return captured if 0 < captured < 2 * amount else amount
+
+
 def is_overpaid(amount: int, standing: Standing) -> bool:
     """More is kept than was asked for: two sessions of one payment were both paid."""
     return standing.kept > amount

@@ -50,6 +50,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="appends each API exchange and event, as JSON"
     )
+    parser.add_argument("--business-name", metavar="NAME", help="who is paid, as pages say it")
     parser.add_argument("--webhook-url", metavar="URL", help="where events are delivered to")
     parser.add_argument("--webhook-secret", metavar="whsec_…", help="what signs them")
     return parser.parse_args(argv)
@@ -117,6 +118,8 @@ def apply_endpoint(store: Store, args: argparse.Namespace) -> None:
     given = {name: value for name, value in wanted.items() if value is not None}
     if len(given) == 1:
         stop_short("--webhook-url and --webhook-secret go together: give both or neither.")
+    if args.business_name is not None:
+        given["business_name"] = args.business_name
     try:
         with store.transaction() as db:
             settings.change(db, given)

@@ -2,14 +2,15 @@
 
 import sqlite3
 
+from sandbox import settings
 from sandbox.store import JsonDict
 
 ACCOUNT_ID = "acct_000000SandboxTest"
-NAME = "Test business"
 CREATED = 1735689600  # 2025-01-01: long before whatever happens here
 
 
-def retrieve(_: sqlite3.Connection) -> JsonDict:
+def retrieve(db: sqlite3.Connection) -> JsonDict:
+    name = settings.current(db)["business_name"]
     return {
         "id": ACCOUNT_ID,
         "object": "account",
@@ -18,7 +19,7 @@ def retrieve(_: sqlite3.Connection) -> JsonDict:
             "estimated_worker_count": None,
             "mcc": None,
             "minority_owned_business_designation": None,
-            "name": NAME,
+            "name": name,
             "product_description": None,
             "support_address": None,
             "support_email": None,
@@ -43,12 +44,12 @@ def retrieve(_: sqlite3.Connection) -> JsonDict:
         },
         "metadata": {},
         "payouts_enabled": True,
-        "settings": _settings(),
+        "settings": _settings(name),
         "type": "standard",
     }
 
 
-def _settings() -> JsonDict:
+def _settings(name: str) -> JsonDict:
     return {
         "branding": dict.fromkeys(("icon", "logo", "primary_color", "secondary_color")),
         "card_payments": {
@@ -56,7 +57,7 @@ def _settings() -> JsonDict:
             "statement_descriptor_prefix_kana": None,
             "statement_descriptor_prefix_kanji": None,
         },
-        "dashboard": {"display_name": NAME, "timezone": "Etc/UTC"},
+        "dashboard": {"display_name": name, "timezone": "Etc/UTC"},
         "payments": {
             "statement_descriptor": "TEST BUSINESS",
             "statement_descriptor_kana": None,

@@ -147,6 +147,7 @@ class Demo:
             f"--data={(self.place.data / 'sandbox').resolve()}",
             f"--webhook-url={self.place.url}/webhooks/stripe",
             f"--webhook-secret={settings['STRIPE_WEBHOOK_SECRET']}",
+            f"--business-name={settings['BUSINESS_NAME']}",
         )
 
     def web(self, settings: Mapping[str, str]) -> Program:

@@ -15,6 +15,7 @@ from sandbox import (
     lists,
     payments,
     session_parameters,
+    settings,
     versions,
 )
 from sandbox.checks import changed_metadata, hash_of, one_of, string, top_level
@@ -65,7 +66,7 @@ def create(
     now = int(clock.now())
     params = session_parameters.check(values, now, version)
     session_id = new_id("cs_test_a1")
-    session = _shape(session_id, params, now) | {"url": f"{origin}/c/pay/{session_id}"}
+    session = _shape(db, session_id, params, now) | {"url": f"{origin}/c/pay/{session_id}"}
     private = {
         "line_items": [line_items.line_item(item, now) for item in params["line_items"]],
         "descriptions": [_described(item) for item in params["line_items"]],
@@ -76,7 +77,9 @@ def create(
     return session
 
 
-def _shape(session_id: str, params: Mapping[str, Any], now: int) -> JsonDict:
+def _shape(
+    db: sqlite3.Connection, session_id: str, params: Mapping[str, Any], now: int
+) -> JsonDict:
     amount = session_parameters.total(params["line_items"])
     email = params.get("customer_email")
     return {
@@ -87,7 +90,7 @@ def _shape(session_id: str, params: Mapping[str, Any], now: int) -> JsonDict:
         "amount_subtotal": amount,
         "amount_total": amount,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "branding_settings": _branding(params.get("branding_settings", {})),
+        "branding_settings": _branding(db, params.get("branding_settings", {})),
         "cancel_url": params.get("cancel_url"),
         "client_reference_id": params.get("client_reference_id"),
         "created": now,
@@ -127,12 +130,12 @@ def _described(item: Mapping[str, Any]) -> str | None:
     return text
 
 
-def _branding(wanted: Mapping[str, str]) -> JsonDict:
+def _branding(db: sqlite3.Connection, wanted: Mapping[str, str]) -> JsonDict:
     return {
         "background_color": "#ffffff",
         "border_style": "rounded",
         "button_color": "#0074d4",
-        "display_name": "Test business",
+        "display_name": settings.current(db)["business_name"],
         "font_family": "default",
         "icon": None,
         "logo": None,

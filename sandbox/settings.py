@@ -96,6 +96,12 @@ def _whole_number(name: str, value: Any) -> int:
     return value
 
 
+def _name(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > 100:
+        raise BadSetting(f"{name} must be a text of 1 to 100 characters.")
+    return value
+
+
 def _refund_outcome(name: str, value: Any) -> str | None:
     if value not in REFUND_OUTCOMES:
         listed = ", ".join(outcome for outcome in REFUND_OUTCOMES if outcome)
@@ -106,6 +112,7 @@ def _refund_outcome(name: str, value: Any) -> str | None:
 REFUND_OUTCOMES = (None, "succeeded", "pending", "requires_action", "fails")
 
 CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "business_name": _name,
     "api_version": _version,
     "webhook_delay_s": _seconds,
     "api_delay_s": _seconds,
@@ -123,6 +130,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
 }
 
 DEFAULTS: JsonDict = {
+    "business_name": "Test business",
     "api_version": versions.API_VERSION,
     "webhook_delay_s": 0.0,
     "api_delay_s": 0.0,
@@ -141,7 +149,7 @@ DEFAULTS: JsonDict = {
     "seed": 1,
 }
 
-KEPT_BY_RESET = ("webhook_url", "webhook_secret")
+KEPT_BY_RESET = ("business_name", "webhook_url", "webhook_secret")
 
 Follower = Callable[[sqlite3.Connection], None]
 FOLLOWERS: list[Follower] = []

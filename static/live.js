@@ -1,5 +1,5 @@
 // What the status page does besides polling: pause while hidden, ask at once when seen again, tell
-// screen readers of a change, once per change, and print.
+// screen readers of a change, once per change, keep the title true, and print.
 "use strict";
 
 const status = () => document.getElementById("status");
@@ -21,6 +21,8 @@ new MutationObserver(() => {
   if (now && now.dataset.paymentStatus !== told) {
     told = now.dataset.paymentStatus;
     document.getElementById("announcement").textContent = now.dataset.announcement;
+    const rest = document.title.slice(document.title.indexOf(" – "));
+    document.title = now.dataset.announcement + rest;
   }
 }).observe(document.getElementById("live"), { childList: true });
 

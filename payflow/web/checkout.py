@@ -59,6 +59,8 @@ class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without t
         filters=[_trimmed],
     )
     nonce = HiddenField()
+    # In which the amount was asked for: 1,250 is not the same in all.
+    language = HiddenField()
 
     def validate_currency(self, field: Field) -> None:
         if field.data not in dict(field.choices):
@@ -70,7 +72,7 @@ class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without t
         if currency not in settings.currencies:
             return
         try:
-            self.minor = money.parse(field.data, currency, i18n.locale())
+            self.minor = money.parse(field.data, currency, i18n.locale_of(self.language.data))
         except money.AmountError as error:
             raise ValidationError(str(error)) from None
         smallest, largest = settings.minimum[currency], settings.maximum.get(currency)
@@ -104,6 +106,8 @@ class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without t
 def form() -> ResponseReturnValue:
     """The form, prefilled by the URL: /?amount=25&currency=eur&description=Invoice+7"""
     form = _form(request.args)
+    form.amount.data = money.rewrite(form.amount.data or "", i18n.locale())
+    form.language.data = i18n.language()
     form.nonce.data = secrets.token_urlsafe(16)
     # Known before the form is sent: two clicks at once must come from one browser.
     _browser()
