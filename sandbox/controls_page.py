@@ -29,7 +29,7 @@ NUMBERS = {
     "seed": "Seed of the faults",
 }
 # Empty for null.
-TEXTS = ("api_version", "refund_outcome", "webhook_secret", "webhook_url")
+TEXTS = ("api_version", "business_name", "refund_outcome", "webhook_secret", "webhook_url")
 
 
 @controls_page.app_context_processor
