@@ -149,13 +149,13 @@ def ask(row_id: UUID) -> None:
     except gateway.GatewayError as error:
         if not error.about_object:
             raise
-        _refuse(row, str(error), f"Stripe refused the refund: {error}", "Stripe")
+        _refuse(row, str(error))
         raise Refused(str(error)) from error
     record(row.payment_id, [Telling(answer.object, answer.at, by_retrieval=True)], OPERATOR)
     db.session.commit()
 
 
-def _refuse(row: Refund, why: str, happened: str, source: str) -> None:
+def _refuse(row: Refund, why: str, by: str = "Stripe") -> None:
     """It was not made: nothing of it counts any more."""
     payments.lock(row.payment_id)
     refused = db.session.execute(
@@ -165,7 +165,7 @@ def _refuse(row: Refund, why: str, happened: str, source: str) -> None:
         .returning(Refund.id)
     ).one_or_none()
     if refused:
-        timeline.note(row.payment_id, [(str(row.id), happened)], source)
+        timeline.note(row.payment_id, [(str(row.id), f"no refund was made: {why}")], by)
     db.session.commit()
 
 
@@ -198,5 +198,4 @@ def _look_for(row: Refund) -> None:
                 record(row.payment_id, [Telling(made, page.at, by_retrieval=True)], OPERATOR)
                 db.session.commit()
                 return
-    unmade = "the request never reached Stripe"
-    _refuse(row, unmade, f"no refund was made: {unmade}", OPERATOR)
+    _refuse(row, "the request never reached Stripe", by=OPERATOR)
