@@ -3,7 +3,7 @@
 "use strict";
 
 const status = () => document.getElementById("status");
-let told = status().dataset.paymentStatus;
+let told = status().dataset.announcement;
 
 // htmx 2 and 4 name the event differently; both let it be canceled.
 for (const name of ["htmx:beforeRequest", "htmx:before:request"]) {
@@ -17,12 +17,11 @@ document.addEventListener("visibilitychange", () => {
 });
 
 new MutationObserver(() => {
-  const now = status();
-  if (now && now.dataset.paymentStatus !== told) {
-    told = now.dataset.paymentStatus;
-    document.getElementById("announcement").textContent = now.dataset.announcement;
-    const rest = document.title.slice(document.title.indexOf(" – "));
-    document.title = now.dataset.announcement + rest;
+  const now = status()?.dataset.announcement;
+  if (now && now !== told) {
+    document.getElementById("announcement").textContent = now;
+    document.title = document.title.replace(told, () => now);
+    told = now;
   }
 }).observe(document.getElementById("live"), { childList: true });
 
