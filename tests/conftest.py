@@ -258,9 +258,16 @@ def _worker(variables: dict[str, str], app: Flask) -> Iterator[Program]:
 
 
 @pytest.fixture
-def site(_web: Program, _worker: Program, app: Flask, world: World, public_url: str) -> str:
-    """The whole of payflow, running as it is deployed; answers its address."""
+def web(_web: Program, app: Flask, world: World, public_url: str) -> str:
+    """payflow's web server without its worker: no letter leaves, and Stripe is not asked by itself.
+    Answers its address."""
     return public_url
+
+
+@pytest.fixture
+def site(web: str, _worker: Program) -> str:
+    """The whole of payflow, running as it is deployed; answers its address."""
+    return web
 
 
 @pytest.fixture(scope="session")
@@ -272,7 +279,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def new_page(browser: Browser, site: str, world: World) -> Iterator[Callable[..., Page]]:
+def new_page(browser: Browser, web: str, world: World) -> Iterator[Callable[..., Page]]:
     """Pages in a browser of its own each, set up by Playwright's words for a context, or with the
     settings in a folder of its own (`profile`). What one says on its console, or asks of any origin
     but its own, fails the test, unless it `may` say so."""
@@ -283,7 +290,7 @@ def new_page(browser: Browser, site: str, world: World) -> Iterator[Callable[...
             context = contexts.enter_context(
                 _browser_of(browser, profile) if profile else browser.new_context(**options)
             )
-            watches.append(Watch(context, {site, world.url}, may))
+            watches.append(Watch(context, {web, world.url}, may))
             return context.new_page()
 
         yield open_page

@@ -1,4 +1,4 @@
-"""A customer in a browser on the whole of payflow."""
+"""A customer in a browser. Tests that wait for letters ask for the whole `site`, worker and all."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,14 +13,13 @@ from tests.stack import World
 @pytest.fixture
 def new_customer(
     new_page: Callable[..., Page],
-    site: str,
+    web: str,
     world: World,
-    mailbox: World,
     rows: Callable[..., list[Any]],
     flask: Callable[..., Any],
 ) -> Callable[..., Customer]:
     """A person with a browser, set up by Playwright's words for a context."""
-    return lambda **options: Customer(new_page(**options), site, world, rows, flask)
+    return lambda **options: Customer(new_page(**options), web, world, rows, flask)
 
 
 @pytest.fixture

@@ -29,12 +29,12 @@ TELLS = """() => {
 
 @pytest.fixture
 def waiting(customer: Customer) -> Customer:
-    """Paid at Stripe, which neither tells us nor answers; time passes as the test says."""
+    """Paid at Stripe, which has not told us; time passes as the test says."""
     return wait_for_the_confirmation(customer)
 
 
 def wait_for_the_confirmation(customer: Customer) -> Customer:
-    customer.world.set(deliver=False, api_faults=[{"on": "GET /v1/checkout/*", "fault": "500"}])
+    customer.world.set(deliver=False)
     customer.start()
     customer.page.clock.install()
     customer.pay()
@@ -79,7 +79,7 @@ def test_a_late_confirmation_is_said_once_and_found_an_hour_later(waiting, rows)
     # A laptop that sleeps for an hour: the time is gone at once, and one poll is made for it.
     with page.expect_request(POLL):
         page.clock.fast_forward("01:00:00")
-    waiting.world.set(deliver=True, api_faults=[])
+    waiting.world.set(deliver=True)
     waiting.until_it_is("paid")
     page.clock.run_for(20_000)
     waiting.sees("Payment received")
