@@ -38,8 +38,8 @@ SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(minutes=2), timedelta(days=1)
 EVENTS_EVERY, EVENTS_EVERY_WHILE_DELIVERED = timedelta(minutes=10), timedelta(hours=1)
 # An event that young is on its way by webhook; the next reading begins so much earlier.
 GRACE, OVERLAP = timedelta(minutes=5), timedelta(minutes=10)
-# How far back Stripe lists events, and how far payflow trusts that.
-LISTED, TRUSTED = timedelta(days=30), timedelta(days=25)
+# How far payflow trusts that Stripe lists events: less than it says.
+TRUSTED = timedelta(days=25)
 # Refunds and disputes come as late as that.
 WALK = timedelta(days=180)
 # Stripe allows about 500 reads per payment over 30 days, and 10,000 at least.
@@ -192,7 +192,8 @@ def _read_events(report: Report, state: SweepState, by_hand: bool, dry_run: bool
     now = clock.now()
     if not by_hand and not _events_are_due(state, now):
         return
-    since = max(state.events_read_to or now - LISTED, now - LISTED)
+    listed_from = now - gateway.EVENTS_LISTED
+    since = max(state.events_read_to or listed_from, listed_from)
     read_to = now
     for number, page in enumerate(gateway.list_events(since - OVERLAP)):
         # By Stripe's clock, as events are dated: ours may be ahead of it.
@@ -327,7 +328,7 @@ def _pause(seconds: float | None) -> None:
 
 def _budget() -> int:
     """How many questions the sweep may ask in a day."""
-    recent = Payment.created_at > clock.now() - LISTED
+    recent = Payment.created_at > clock.now() - gateway.EVENTS_LISTED
     count = db.session.scalar(select(func.count()).select_from(Payment).where(recent)) or 0
     db.session.commit()
     return max(READS_A_DAY, READS_PER_PAYMENT * count)
