@@ -1,11 +1,12 @@
 """Refunds where something is amiss: what can't be counted, what Stripe refuses, what is copied."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
 import stripe
 
-from payflow import checkout, clock, payments, sweep
+from payflow import checkout, clock, payments, refunds, sweep
 from payflow.db import db
 from tests.http.conftest import retold
 
@@ -84,6 +85,27 @@ def test_what_stripe_says_again_under_a_key_is_as_old_as_when_it_was_said_first(
     assert rows(STATUS) == [("refunded", 1250, 1250)]
     deliver(failed)
     assert rows(STATUS) == [("paid", 1250, 0)]
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_request_that_sleeps_for_two_days_is_no_second_refund(
+    paid, flask, receipt, rows, move_clocks, at_stripe, monkeypatch, reached
+):
+    """Stopped between commit and question: a sweep settles it meanwhile, within a day or after."""
+    asleep = []
+    with monkeypatch.context() as patch:
+        patch.setattr(refunds, "ask", asleep.append)
+        flask("refund", receipt(), "--amount", "5.00")
+    if reached:
+        flask("reconcile")
+    move_clocks(timedelta(days=2))
+    flask("reconcile")
+    if not reached:
+        flask("refund", receipt(), "--amount", "5.00")
+    with nullcontext() if reached else pytest.raises(refunds.Refused, match="never reached"):
+        refunds.ask(*asleep)
+    assert len(at_stripe("refunds")["data"]) == 1
+    assert rows(STATUS) == [("partially_refunded", 1250, 500)]
 
 
 def test_a_refund_of_a_payment_in_review_stops_no_sweep_and_no_decision(
