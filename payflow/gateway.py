@@ -144,9 +144,12 @@ def list_of(kind: str, **filters: Any) -> Iterator[Answer]:
     return _pages(services[kind].list, filters)
 
 
-def list_events(since: datetime) -> Iterator[Answer]:
+def list_events(since: datetime, until: datetime | None = None) -> Iterator[Answer]:
     """The events that Stripe has made since then, newest first, page by page; 30 days at most."""
-    return _pages(_v1().events.list, {"created": {"gte": int(since.timestamp())}})
+    created = {"gte": int(since.timestamp())}
+    if until:
+        created["lte"] = int(until.timestamp())
+    return _pages(_v1().events.list, {"created": created})
 
 
 def _pages(method: Callable[..., Any], filters: Mapping[str, Any]) -> Iterator[Answer]:
