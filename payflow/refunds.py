@@ -131,10 +131,18 @@ def _rows_of(payment_id: UUID) -> list[Refund]:
 
 
 def ask(row_id: UUID) -> None:
-    """Ask Stripe for a requested refund, and record its answer. Raises Refused and GatewayError."""
+    """Ask Stripe for a requested refund, and record its answer. Raises Refused and GatewayError.
+
+    What others have settled meanwhile is not asked for: a process that slept for more than a day
+    would find the key forgotten, and be given a second refund.
+    """
     row = db.session.get_one(Refund, row_id, populate_existing=True)
     attempt = db.session.get_one(Attempt, row.attempt_id)
     db.session.commit()
+    if row.refusal:
+        raise Refused(row.refusal)
+    if row.refund_id:
+        return
     parameters = {
         "payment_intent": attempt.payment_intent_id,
         "amount": row.amount,
