@@ -20,8 +20,8 @@ from typing import Any
 
 import requests
 
-from sandbox.postgres import free_port
-from sandbox.processes import Program, stop_all, tail, until
+from sandbox.demo.postgres import free_port
+from sandbox.demo.processes import Program, stop_all, tail, until
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
