@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 
 # An attempt that has no session by then never gets one from the request that made it.
 LONGEST_REQUEST = timedelta(seconds=gateway.LONGEST_CALL)
-# The customer's page may have Stripe asked so often with such pauses: for 5 minutes. After that with
-# longer ones, and for as long as it waits: whoever knows its address could else use all of them up
-# before the customer has paid.
+# The customer's page may have Stripe asked so often with such pauses: for 5 minutes. After that
+# with longer ones, for as long as it waits: else who knows its address could use them all up before
+# the customer has paid.
 PAGE_CHECKS, PAGE_CHECK_EVERY = 30, timedelta(seconds=10)
 LATER_PAGE_CHECK_EVERY = timedelta(minutes=5)
 # Stripe is asked about an event's object with pauses that grow up to a day, for as long as events
