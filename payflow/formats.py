@@ -23,7 +23,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         "in_time": in_time,
         "inert": inert,
     }
-    app.jinja_env.globals["business"] = settings.business
+    app.jinja_env.globals |= {"business": settings.business, "brand": settings.brand}
 
 
 def amount(minor: int, currency: str) -> str:

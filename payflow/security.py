@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 TWO_YEARS = 2 * 365 * 24 * 3600
 # What no page of ours asks a browser for.
 UNUSED = ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
+# What is the same for everybody; all else is for nobody but who asked.
+KEPT_BY_BROWSERS = ("static", "pages.htmx", "pages.brand_asset")
 
 
 def init_app(app: Flask) -> None:
@@ -33,7 +35,7 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def add_headers(response: Response) -> Response:
         response.headers.update(headers)
-        if request.endpoint not in ("static", "pages.htmx"):
+        if request.endpoint not in KEPT_BY_BROWSERS:
             response.headers.setdefault("Cache-Control", "no-store")
         if request.path.startswith("/payments/"):
             response.headers["X-Robots-Tag"] = "noindex, nofollow"
@@ -45,7 +47,7 @@ def _headers(settings: Settings) -> Mapping[str, str]:
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self'",
+        f"img-src 'self' {_logo(settings)}".strip(),
         "connect-src 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
@@ -65,6 +67,11 @@ def _headers(settings: Settings) -> Mapping[str, str]:
         # Not includeSubDomains: what else lives on the business's domain is not ours to decide.
         headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}"
     return headers
+
+
+def _logo(settings: Settings) -> str:
+    """The business's logo as a policy names it: that file alone, without the query."""
+    return settings.logo_url.partition("?")[0]
 
 
 def _know_the_address(app: Flask, proxies: int) -> None:
