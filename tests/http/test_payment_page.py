@@ -101,7 +101,7 @@ WORDS = [
     ("expired", "", "This payment did not go through", "It was not completed in time. No money"),
     ("canceled", "", "This payment was canceled", "If you want to pay all the same, you can."),
     ("declined", "?from=back", "Not paid: the card was declined", "too little money. No money was"),
-    ("refunded", "", "Refunded", "Refunded €12.50,"),
+    ("refunded", "", "Refunded", "Refunded €12.50 ,"),
     ("partially_refunded", "", "Partly refunded", "Kept €8.25"),
     ("disputed", "", "Payment received, being clarified", "Your bank has asked"),
     ("reversed", "", "Reversed by the bank", "Your bank has taken this payment back."),
