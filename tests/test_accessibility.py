@@ -63,6 +63,9 @@ def test_pages_fit_a_phone_of_320_pixels(browser, site, world):
         page = context.new_page()
         page.goto(site)
         assert overflow(page) == 0
+        page.get_by_role("button", name="Continue to payment").click()
+        page.get_by_role("alert").wait_for()
+        assert overflow(page) == 0
         fill_in_the_form(page, site)
         page.goto(page.url)
         page.get_by_role("link", name="Back").click()
