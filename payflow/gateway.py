@@ -45,9 +45,9 @@ class GatewayError(Exception):
     network's. `too_many`: Stripe wants to be asked less. `forbidden`: our key may not ask that.
     `for_all`: no other question would be answered either.
     `reason`: Stripe's words where the customer can do something about it; others name our keys.
-    `unknown`: Stripe has no such object. `about_object`: it refused this very question; others may
-    be answered. `retry_after`: seconds that Stripe asks us to wait, None
-    where it does not.
+    `unknown`: Stripe has no such object, or none for this key. `about_object`: it refused this very
+    question; others may be answered. `retry_after`: seconds that Stripe asks us to wait, None where
+    it does not.
     """
 
     def __init__(
@@ -56,13 +56,14 @@ class GatewayError(Exception):
         *,
         status: int | None = None,
         reason: str = "",
+        code: str | None = None,
         retry_after: float | None = None,
     ):
         super().__init__(message)
         self.permanent = status is not None and status not in (409, 429)
         self.ours = self.permanent and status is not None and status < 500
         self.reason = reason
-        self.unknown = status == 404
+        self.unknown = status == 404 or code == "resource_missing"
         self.forbidden = status == 403
         self.too_many = status == 429
         # No answer, too many questions, a wrong key: the next question would fare no better.
@@ -197,6 +198,7 @@ def _call(method: Callable[..., Any], *arguments: Any) -> Answer:
             message,
             status=error.http_status,
             reason=message if error.code in CUSTOMERS_MATTER else "",
+            code=error.code,
             retry_after=_seconds((error.headers or {}).get("Retry-After")),
         ) from error
     response, told = answered.last_response, answered.to_dict()
