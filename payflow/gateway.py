@@ -4,6 +4,7 @@ A call raises GatewayError, and no transaction or lock may be open across one.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -82,7 +83,8 @@ class NotAnEvent(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """An object of Stripe's, and Stripe's time when it said so."""
+    """An object of Stripe's, and Stripe's time when it was asked: what has become of the object
+    while the answer was on its way is newer than the answer."""
 
     object: Mapping[str, Any]
     at: datetime
@@ -190,6 +192,7 @@ def _call(method: Callable[..., Any], *arguments: Any) -> Answer:
         raise RuntimeError("a transaction is open while Stripe is asked")
     if before_each := _meter.get():
         before_each()
+    began = time.monotonic()
     try:
         answered = method(*arguments)
     except stripe.StripeError as error:
@@ -202,7 +205,8 @@ def _call(method: Callable[..., Any], *arguments: Any) -> Answer:
             retry_after=_seconds((error.headers or {}).get("Retry-After")),
         ) from error
     response, told = answered.last_response, answered.to_dict()
-    return Answer(told, _time_of(response.headers if response else {}, told))
+    took = timedelta(seconds=int(time.monotonic() - began))
+    return Answer(told, _time_of(response.headers if response else {}, told) - took)
 
 
 def _seconds(header: str | None) -> float | None:
@@ -210,7 +214,7 @@ def _seconds(header: str | None) -> float | None:
 
 
 def _time_of(headers: Mapping[str, str], told: Mapping[str, Any]) -> datetime:
-    """When Stripe said so. What it says again under an idempotency key, it said when it made the
+    """When Stripe answered. What it says again under an idempotency key, it said when it made the
     object: by the Date, old words would count for more than all that has been told since."""
     if headers.get("Idempotent-Replayed") == "true" and told.get("created"):
         return moment(told, "created")

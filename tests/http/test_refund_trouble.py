@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 import stripe
 
-from payflow import checkout, clock, payments, refunds, sweep
+from payflow import checkout, clock, gateway, payments, refunds, sweep
 from payflow.db import db
+from payflow.facts.objects import SESSION
 from tests.http.conftest import retold
 
 STATUS = "SELECT status, captured, refunded FROM payments"
@@ -98,6 +99,15 @@ def test_what_stripe_says_again_under_a_key_is_as_old_as_when_it_was_said_first(
     assert rows(STATUS) == [("refunded", 1250, 1250)]
     deliver(failed)
     assert rows(STATUS) == [("paid", 1250, 0)]
+
+
+def test_an_answer_that_takes_long_is_as_old_as_the_question(paid, world, rows):
+    """A refund that fails while the answer is on its way has failed after it."""
+    ((session,),) = rows("SELECT session_id FROM attempts")
+    world.set(api_delay_s=2)
+    asked_at = clock.now()
+    answer = gateway.retrieve(SESSION, session)
+    assert asked_at - timedelta(seconds=1) < answer.at <= asked_at + timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("reached", [True, False])
