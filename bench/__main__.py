@@ -21,8 +21,8 @@ from bench import deliveries, load
 from payflow import create_app
 from payflow.config import Settings
 from payflow.db import db
-from sandbox.postgres import Postgres, PostgresError, free_port
-from sandbox.processes import Program, stop_all, tail, until
+from sandbox.demo.postgres import Postgres, PostgresError, free_port
+from sandbox.demo.processes import Program, stop_all, tail, until
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "whsec_payflow_bench"
@@ -81,6 +81,9 @@ class Contender:
             "ALERT_EMAIL": "owner@northlight.example",
             "BUSINESS_NAME": "Northlight Consulting",
             "CURRENCIES": "EUR,USD",
+            # All its customers come from here.
+            "LIMIT_PER_ADDRESS": "1000000 per minute",
+            "LIMIT_PER_EMAIL": "1000000 per minute",
         }
 
     @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import requests
 
 from payflow.config import Settings
-from sandbox.processes import on_leash
+from sandbox.demo.processes import on_leash
 from tests.contract.recordings import BOOKS, PAYFLOW
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -165,6 +165,9 @@ def environment(database_url: str, world: World, public_url: str) -> dict[str, s
         "BUSINESS_URL": "https://northlight.example",
         "CURRENCIES": "USD,EUR,GBP,JPY,KWD",
         "AMOUNT_MAX": "usd:10000",
+        # The tests come from one address, with one e-mail address.
+        "LIMIT_PER_ADDRESS": "100000 per minute",
+        "LIMIT_PER_EMAIL": "100000 per minute",
     }
 
 

@@ -44,6 +44,20 @@ def test_each_page_of_a_payment_is_accessible(themed_page, site, world, mailbox)
     assert faults(page) == []
 
 
+def test_no_key_and_no_screen_reader_comes_to_the_forms_trap(page, site):
+    page.goto(site)
+    assert page.locator("#subject").count() == 1
+    assert page.get_by_role("textbox").count() == 5  # amount, purpose, reference, name, e-mail
+    reached = []
+    page.locator("#amount").focus()
+    for _ in range(8):
+        reached.append(page.evaluate("document.activeElement.name || document.activeElement.type"))
+        page.keyboard.press("Tab")
+    assert reached[:7] == [
+        "amount", "currency", "description", "reference", "name", "email", "submit",
+    ]  # fmt: skip
+
+
 def test_pages_fit_a_phone_of_320_pixels(browser, site, world):
     with browser.new_context(viewport={"width": 320, "height": 640}) as context:
         page = context.new_page()
