@@ -194,6 +194,7 @@ def _keep(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
         [(name, json.dumps(value)) for name, value in values.items()],
     )
     store.forget(db)
+    store.wake_deliveries(db)
     for follow in FOLLOWERS:
         follow(db)
 

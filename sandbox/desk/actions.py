@@ -16,7 +16,7 @@ For programs, as JSON; what it made is the answer, a refusal is ``{"error": sent
     POST /_sandbox/early_fraud_warnings   {"charge" or "payment_intent"}
 
     move_clock, refund, settle_refund, dispute, decide_dispute, warn: the same, as functions of a
-    database and such a JSON object. Wake the deliveries once the transaction is committed.
+    database and such a JSON object.
     statuses_after, outcomes_of: what settle_refund and decide_dispute would take.
 """
 
@@ -217,7 +217,6 @@ def _do(deed: Deed) -> Response:
         raise _refusal("Send a JSON object.")
     with world().store.transaction() as db:
         made = deed(db, wanted)
-    world().deliveries.wake()
     return _json(made)
 
 
