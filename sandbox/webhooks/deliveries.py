@@ -152,13 +152,20 @@ class Deliveries:
             self.wake()
 
     def _write_down(self) -> None:
-        """Those who come while another writes find their own answer written."""
-        with self._writing:
-            sent = list(self._sent)
-            if sent:
-                self._record(sent)
-            for _ in sent:  # only now: if writing failed they are written the next time
-                self._sent.popleft()
+        """Those who come while another writes leave theirs to that one, who looks again after."""
+        while self._sent and self._writing.acquire(blocking=False):
+            try:
+                self._write_all()
+            finally:
+                self._writing.release()
+
+    def _write_all(self) -> None:
+        sent = list(self._sent)
+        if not sent:
+            return
+        self._record(sent)
+        for _ in sent:  # only now: if writing failed they are written the next time
+            self._sent.popleft()
         for each in sent:
             self._answered(each.sending.event_id, each.sending.endpoint_id)
         if any(not each.answer.good for each in sent):
