@@ -214,7 +214,7 @@ def answer_dispute(db: sqlite3.Connection, dispute_id: str, text: str) -> JsonDi
 def _do(deed: Deed) -> Response:
     wanted: Any = request.get_json(silent=True)  # None for another content type, no browser form's
     if not isinstance(wanted, dict):
-        raise _refusal("Send a JSON object.")
+        raise _refusal("Send a JSON object, with the header Content-Type: application/json.")
     with world().store.transaction() as db:
         made = deed(db, wanted)
     return _json(made)

@@ -38,7 +38,7 @@ for (const element of document.querySelectorAll("[data-script]")) element.hidden
 
 // Whoever chooses to pay by bank debit wants to see the accounts there are.
 for (const radio of form.querySelectorAll("[type=radio][name=method]")) {
-  const groups = document.querySelector(radio.value === "card" ? ".for-card" : ".for-debit");
+  const groups = document.querySelector(radio.value === "card" ? ".group.for-card" : ".group.for-debit");
   radio.addEventListener("change", () => { groups.open = true; });
   if (radio.checked) groups.open = true;
 }
