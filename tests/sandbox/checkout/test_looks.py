@@ -187,4 +187,5 @@ def test_on_a_phone_the_test_cards_are_a_link_away_from_the_form(
         page.get_by_role("link", name="Test cards").click()
         page.get_by_role("button", name="Mastercard debit").click()
         assert page.get_by_label("Card number").input_value() == "5200 8282 8282 8210"
+        assert page.locator(".brand").inner_text() == "Mastercard"
         assert page.get_by_role("button", name=PAY).is_visible()
