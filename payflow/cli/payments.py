@@ -150,7 +150,7 @@ def refund(receipt: str, amount: str | None) -> None:
     """Refund a payment, or a part of it."""
     with refusals():
         payment = domain.by_receipt(receipt)
-        minor = money.to_minor(_decimal(amount), payment.currency) if amount else None
+        minor = money.to_minor(_decimal(amount), payment.currency) if amount is not None else None
         made = refunds.refund(payment.id, minor)
     for one in made:
         outcome = f"{one.status} at Stripe ({one.refund_id})"

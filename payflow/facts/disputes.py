@@ -57,7 +57,7 @@ def read_dispute(dispute: Mapping[str, Any], told_at: datetime) -> DisputeFacts:
     if amount <= 0:
         raise Unreadable(f"dispute of {amount}")
     reason = dispute.get("reason")
-    count, withdrawn = _balance(dispute)
+    count, withdrawn = _balance(dispute, currency)
     return DisputeFacts(
         dispute_id=word(dispute, "id"),
         amount=amount,
@@ -86,10 +86,15 @@ def _order(dispute: DisputeFacts) -> tuple[datetime, int, datetime]:
     return dispute.told_at, DISPUTE_RANK[dispute.status], dispute.due_by or dispute.told_at
 
 
-def _balance(dispute: Mapping[str, Any]) -> tuple[int, int]:
-    """How many balance transactions there are, and what they have withdrawn on the whole."""
+def _balance(dispute: Mapping[str, Any], currency: str) -> tuple[int, int]:
+    """How many balance transactions there are, and what they have withdrawn on the whole.
+
+    They are in the currency that the account settles in: of another one, nothing is taken.
+    """
     listed = dispute.get("balance_transactions")
     if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
+        return 0, 0
+    if any(str(one.get("currency", currency)).lower() != currency for one in listed):
         return 0, 0
     amounts = [one.get("amount") for one in listed]
     if not all(type(amount) is int and abs(amount) < LARGEST / 1000 for amount in amounts):

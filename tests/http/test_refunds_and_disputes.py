@@ -118,6 +118,20 @@ def test_a_dispute_is_told_with_its_deadline_then_lost_then_reversed(
     assert letters() == ["owner_dispute", "owner_dispute_lost", "owner_paid", "receipt"]
 
 
+def test_what_the_bank_took_in_another_currency_is_not_read_as_so_much_of_this_one(
+    paid, deliver, world, charge, rows
+):
+    """An account that settles in dollars: the balance transactions are in dollars."""
+    world.at_desk("disputes", charge=charge())
+    (event,) = world.events("charge.dispute.funds_withdrawn")
+    (taken,) = event["data"]["object"]["balance_transactions"]
+    taken |= {"amount": -1361, "currency": "usd"}
+    assert deliver(event).status_code == 200
+    assert rows(STATUS) == [("paid", 1250, 0, "needs_response")]
+    assert rows("SELECT withdrawn FROM disputes") == [(0,)]
+    assert rows("SELECT 1 FROM timeline_entries WHERE happened ~ 'withdrawn'") == []
+
+
 def test_an_inquiry_that_escalates_in_every_order(completed, told, world, charge, rows, deliver):
     completed()
     told("checkout.session.completed")
