@@ -285,6 +285,7 @@ class Dispute(Base):
     due_by: Mapped[datetime | None] = mapped_column(Time)
     balance_count: Mapped[int]
     withdrawn: Mapped[int] = mapped_column(BigInteger)
+    withdrawn_currency: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (CheckConstraint(_one_of("status", DISPUTE_RANK), name="status_known"),)
 

@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 from sandbox import actions, api, bank_debits, cards, endpoints, faulty_api, money
 from sandbox.control import control
 from sandbox.controls_page import controls_page
+from sandbox.dashboard_links import dashboard_links
 from sandbox.hosted_page import hosted_page
 from sandbox.mailbox import mailbox
 from sandbox.pages import pages
@@ -41,6 +42,7 @@ def create_app(world: World) -> Flask:
         mailbox,
         control,
         controls_page,
+        dashboard_links,
         pages,
         payment_page,
     ):

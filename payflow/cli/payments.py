@@ -84,7 +84,10 @@ def show(receipt: str) -> None:
         )
     for dispute in _of(Dispute, payment, Dispute.told_at):
         click.echo(f"\nDispute of {formats.amount(dispute.amount, dispute.currency)}")
-        details(dispute, "dispute_id status reason due_by withdrawn told_at".split())
+        details(
+            dispute,
+            "dispute_id status reason due_by withdrawn withdrawn_currency told_at".split(),
+        )
     click.echo("\nTimeline (UTC)")
     table(
         ("AT", "WHAT", "OF", "TOLD BY"),
