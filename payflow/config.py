@@ -18,7 +18,7 @@ from flask import current_app
 from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from payflow import money
+from payflow import brand, money
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 STRIPE_CHECKOUT = "https://checkout.stripe.com"
@@ -47,6 +47,11 @@ class Business:
     url: str
     email: str
     livemode: bool
+    tax_id: str = ""
+    statement_descriptor: str = ""
+    logo_url: str = ""
+    terms_url: str = ""
+    privacy_url: str = ""
 
 
 class Settings(BaseSettings):
@@ -75,7 +80,13 @@ class Settings(BaseSettings):
     business_name: str
     business_address: str = ""
     business_url: str = ""
+    business_tax_id: str = ""
     support_email: str = ""
+    statement_descriptor: str = ""
+    terms_url: str = ""
+    privacy_url: str = ""
+    brand_color: str = brand.DEFAULT
+    logo_url: str = ""
 
     currencies: Words = ("usd",)
     amount_min: str = ""
@@ -134,7 +145,17 @@ class Settings(BaseSettings):
             url=self.business_url,
             email=parseaddr(self.support_email or self.mail_default_sender)[1],
             livemode=self.livemode,
+            tax_id=self.business_tax_id,
+            statement_descriptor=self.statement_descriptor,
+            logo_url=self.logo_url,
+            terms_url=self.terms_url,
+            privacy_url=self.privacy_url,
         )
+
+    @cached_property
+    def brand(self) -> brand.Palette:
+        """The colours of pages and letters, from BRAND_COLOR."""
+        return brand.palette(self.brand_color)
 
     @cached_property
     def minimum(self) -> dict[str, int]:
@@ -213,12 +234,42 @@ class Settings(BaseSettings):
             raise ValueError("must be addresses without a path, like https://checkout.stripe.com")
         return origins
 
-    @field_validator("business_url")
+    @field_validator("business_url", "terms_url", "privacy_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
         if url and not re.fullmatch(r"https?://\S+", url):
             raise ValueError("must be an address like https://www.example.com")
         return url
+
+    @field_validator("logo_url")
+    @classmethod
+    def _picture(cls, url: str) -> str:
+        # In the policy that lets browsers load it, a semicolon or comma would end its name.
+        if url and not re.fullmatch(r"https?://[A-Za-z0-9.:-]+/[^\s;,\"'<>\\#]*", url):
+            raise ValueError(
+                "must be the address of a picture, like https://www.example.com/logo.png, "
+                "without spaces, quotes, commas or semicolons"
+            )
+        if url.startswith("http:") and urlsplit(url).hostname not in LOOPBACK:
+            raise ValueError("must begin with https://, or browsers won't show it")
+        return url
+
+    @field_validator("brand_color")
+    @classmethod
+    def _color(cls, color: str) -> str:
+        if not brand.COLOR.fullmatch(color.lower()):
+            raise ValueError("must be a colour of six hexadecimal digits, like #4338ca")
+        return color.lower()
+
+    @field_validator("statement_descriptor")
+    @classmethod
+    def _as_statements_have_it(cls, text: str) -> str:
+        """Stripe's rules: https://docs.stripe.com/get-started/account/statement-descriptors"""
+        if text and not re.fullmatch(r"(?=.*[A-Za-z])[^<>\\'\"*\x80-\U0010ffff]{5,22}", text):
+            raise ValueError(
+                "must be 5 to 22 plain Latin characters, a letter among them, none of < > \\ ' \" *"
+            )
+        return text
 
     @field_validator("stripe_webhook_secret")
     @classmethod

@@ -22,7 +22,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         "masked": masked,
         "inert": inert,
     }
-    app.jinja_env.globals["business"] = settings.business
+    app.jinja_env.globals |= {"business": settings.business, "brand": settings.brand}
 
 
 def amount(minor: int, currency: str) -> str:

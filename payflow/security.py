@@ -5,6 +5,9 @@ from werkzeug.sansio.utils import host_is_trusted
 
 from payflow.config import Settings
 
+# What is the same for everybody; all else is for nobody but who asked.
+KEPT_BY_BROWSERS = ("static", "pages.htmx", "pages.brand_asset")
+
 
 def init_app(app: Flask) -> None:
     settings: Settings = app.config["PAYFLOW"]
@@ -13,7 +16,7 @@ def init_app(app: Flask) -> None:
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            "img-src 'self'",
+            f"img-src 'self' {_logo(settings)}".strip(),
             "connect-src 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
@@ -39,6 +42,11 @@ def init_app(app: Flask) -> None:
                 "Referrer-Policy": "no-referrer",
             }
         )
-        if request.endpoint not in ("static", "pages.htmx"):
+        if request.endpoint not in KEPT_BY_BROWSERS:
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def _logo(settings: Settings) -> str:
+    """The business's logo as a policy names it: that file alone, without the query."""
+    return settings.logo_url.partition("?")[0]

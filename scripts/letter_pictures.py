@@ -1,6 +1,6 @@
 """Makes the pictures of payflow's letters anew, under docs/images/letters.
 
-    python scripts/letter_pictures.py [FOLDER]
+    python -m scripts.letter_pictures [FOLDER]
 
 Starts the whole of payflow, as `make demo` does, in a folder of its own; brings payments to where
 each kind of letter is owed; reads the letters from the mailbox; and has a browser show each, light
@@ -27,21 +27,17 @@ from typing import Any
 
 import requests
 from playwright.sync_api import Browser, sync_playwright
-from small_png import smaller
+
+from sandbox import demo
+from sandbox.place import Place
+from sandbox.postgres import free_port
+from sandbox.processes import stop_all
+from scripts.png import smaller
+from scripts.sandbox_pictures import BROWSER_ARGS
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from sandbox import demo  # noqa: E402 - known from here on
-from sandbox.place import Place  # noqa: E402
-from sandbox.postgres import free_port  # noqa: E402
-from sandbox.processes import stop_all  # noqa: E402
-
 FOLDER = ROOT / "docs" / "images" / "letters"
 WIDTH = 600
-BROWSER_ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"
-]  # fmt: skip
 LANGUAGE = os.environ.get("LOCALE", "en")
 LOOK = ("LOCALE", "BRAND_COLOR", "LOGO_URL", "BUSINESS_TAX_ID")
 FORM = {

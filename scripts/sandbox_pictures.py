@@ -1,6 +1,6 @@
 """Makes the pictures of the sandbox's pages anew, under docs/images/sandbox.
 
-    python scripts/sandbox_pictures.py [FOLDER]
+    python -m scripts.sandbox_pictures [FOLDER]
 
 Starts a sandbox of its own, walks a browser through the hosted page's states and the desk's pages,
 at phone and desktop width, light and dark, and keeps each as a small PNG. The browser is the
@@ -26,7 +26,8 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from playwright.sync_api import Browser, Page, sync_playwright
-from small_png import smaller
+
+from scripts.png import smaller
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "images" / "sandbox"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from flask_babel import gettext as _
 
+from payflow.config import current_settings
 from payflow.formats import for_reader
 from payflow.letter_words.parts import (
     Matter,
@@ -25,10 +26,21 @@ def receipt(matter: Matter) -> Words:
         tone="good",
         heading=_("Payment received"),
         amount=paid(matter.payment),
-        rows=(number(matter), *dated(matter.standing.paid_at), business(_("Paid to"))),
+        rows=(
+            number(matter),
+            *dated(matter.standing.paid_at),
+            business(_("Paid to")),
+            *_on_the_statement(),
+        ),
         text=(_("Thank you. What it was for is shown on the receipt’s page, ready to print."),),
         links=(page(matter, _("See the receipt")),),
     )
+
+
+def _on_the_statement() -> Iterator[Row]:
+    """Else people take a payment whose name they don't know for a stranger's."""
+    if descriptor := current_settings().statement_descriptor:
+        yield Row(_("On your statement"), descriptor)
 
 
 def processing(matter: Matter) -> Words:

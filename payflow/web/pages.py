@@ -1,11 +1,24 @@
-"""What all pages load: our own assets, and htmx. Their addresses change with their content."""
+"""What all pages load: our own assets, the business's colours, and htmx. Their addresses change
+with their content, so that browsers may keep them for a year."""
 
+import mimetypes
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from flask import Blueprint, Flask, Response, current_app, send_from_directory, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    render_template,
+    send_from_directory,
+    url_for,
+)
+
+from payflow.brand import Palette
+from payflow.config import current_settings
 
 bp = Blueprint("pages", __name__)
 
@@ -15,7 +28,11 @@ A_YEAR = 365 * 24 * 3600
 
 def init_app(app: Flask) -> None:
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = A_YEAR
-    app.jinja_env.globals |= {"asset": asset_url, "htmx_url": htmx_url}
+    app.jinja_env.globals |= {
+        "asset": asset_url,
+        "brand_asset": brand_asset_url,
+        "htmx_url": htmx_url,
+    }
 
 
 def asset_url(filename: str) -> str:
@@ -24,13 +41,39 @@ def asset_url(filename: str) -> str:
     return url_for("static", filename=filename, v=_content_hash(file))
 
 
+def brand_asset_url(filename: str) -> str:
+    """The address of a file in the business's colours; of templates/brand/."""
+    version = _brand_version(filename, current_settings().brand)
+    return url_for("pages.brand_asset", filename=filename, v=version)
+
+
 def htmx_url() -> str:
     return url_for("pages.htmx", v=_content_hash(_htmx_folder() / "htmx.min.js"))
 
 
 @cache
 def _content_hash(file: Path) -> str:
-    return sha256(file.read_bytes()).hexdigest()[:12]
+    return _hash(file.read_bytes())
+
+
+@cache
+def _brand_version(filename: str, palette: Palette) -> str:
+    """`palette`: all that such a file depends on, besides its template."""
+    return _hash(render_template(f"brand/{filename}").encode())
+
+
+def _hash(content: bytes) -> str:
+    return sha256(content).hexdigest()[:12]
+
+
+@bp.get("/assets/brand/<any('colors.css', 'favicon.svg'):filename>")
+def brand_asset(filename: str) -> Response:
+    """A stylesheet of its own, since our policy allows no style within a page."""
+    kind = mimetypes.guess_type(filename)[0]
+    response = Response(render_template(f"brand/{filename}"), mimetype=kind)
+    response.cache_control.public = True
+    response.cache_control.max_age = A_YEAR
+    return response
 
 
 @bp.get("/assets/htmx.js")

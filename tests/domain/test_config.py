@@ -146,6 +146,15 @@ def test_customers_questions_go_to_the_support_address_where_there_is_one(load):
     assert load(SUPPORT_EMAIL="help@northlight.example").business.email == "help@northlight.example"
 
 
+def test_how_the_business_looks_is_its_own_where_it_says_so_and_ours_else(load):
+    assert load().brand.light.fill == "#4338ca"
+    assert load(BRAND_COLOR="#FFD400").brand.light.fill == "#ffd400"
+    logo = "https://cdn.northlight.example:8443/a/logo.svg?v=2"
+    assert load(LOGO_URL=logo).business.logo_url == logo
+    assert load(LOGO_URL="http://127.0.0.1:9/logo.png").business.logo_url
+    assert load(STATEMENT_DESCRIPTOR="NORTHLIGHT 24").business.statement_descriptor
+
+
 def test_the_stand_in_is_allowed_where_all_is_on_this_machine(load):
     settings = load(**STAND_IN, MAIL_SERVER="127.0.0.1", MAIL_PASSWORD=None)
     assert settings.stripe_api_base == "http://127.0.0.1:12111"
@@ -182,6 +191,9 @@ KEY = "must be a secret or restricted key: sk_test_…, rk_test_… or the live 
 ENDPOINT_SECRET = "must be the signing secret of the webhook endpoint: whsec_…."
 ADDRESS = "must be one e-mail address, like Northlight <billing@example.com>."
 ONE_LINE = "must be one line, without control characters."
+COLOR = "must be a colour of six hexadecimal digits, like #4338ca."
+PICTURE = "must be the address of a picture, like https://www.example.com/logo.png, without"
+DESCRIPTOR = "must be 5 to 22 plain Latin characters, a letter among them, none of"
 CODES = "must be currency codes separated by commas, like USD,EUR."
 LIMITS = "must be amounts by currency, like eur:5,jpy:500."
 
@@ -211,6 +223,23 @@ LIMITS = "must be amounts by currency, like eur:5,jpy:500."
         ("BUSINESS_NAME", "Northlight\nConsulting", ONE_LINE),
         ("ALERT_EMAIL", "owner", ADDRESS),
         ("SUPPORT_EMAIL", "help desk", ADDRESS),
+        ("BRAND_COLOR", "indigo", COLOR),
+        ("BRAND_COLOR", "#43c", COLOR),
+        ("BRAND_COLOR", "#4338ca;}", COLOR),
+        ("LOGO_URL", "logo.png", PICTURE),
+        ("LOGO_URL", "https://www.example.com", PICTURE),
+        ("LOGO_URL", "https://www.example.com/a; script-src *", PICTURE),
+        ("LOGO_URL", "https://www.example.com/a,b.png", PICTURE),
+        ("LOGO_URL", "https://user@www.example.com/a.png", PICTURE),
+        ("LOGO_URL", "data:image/png;base64,AAAA", PICTURE),
+        ("LOGO_URL", "http://www.example.com/a.png", "must begin with https://, or browsers"),
+        ("TERMS_URL", "terms", "must be an address like https://www.example.com."),
+        ("PRIVACY_URL", "javascript:alert(1)", "must be an address like https://www.example.com."),
+        ("STATEMENT_DESCRIPTOR", "NORT", DESCRIPTOR),
+        ("STATEMENT_DESCRIPTOR", "N" * 23, DESCRIPTOR),
+        ("STATEMENT_DESCRIPTOR", "12345", DESCRIPTOR),
+        ("STATEMENT_DESCRIPTOR", "NORTH*LIGHT", DESCRIPTOR),
+        ("STATEMENT_DESCRIPTOR", "NØRDLYS", DESCRIPTOR),
         ("CURRENCIES", "dollars", CODES),
         ("CURRENCIES", "usd,€", CODES),
         ("CURRENCIES", ",", CODES),

@@ -1,4 +1,4 @@
-"""Pictures of pages, made small enough to be kept beside the code."""
+"""A browser's pictures made smaller, with nothing but the standard library."""
 
 import struct
 import zlib
