@@ -8,8 +8,11 @@ import logging
 import smtplib
 import ssl
 from email.charset import QP, Charset
+from email.header import Header
+from email.mime.base import MIMEBase
 from email.mime.text import MIMEText
-from email.utils import parseaddr
+from email.policy import SMTP, compat32
+from email.utils import formataddr, parseaddr
 from hashlib import sha256
 
 import css_inline
@@ -34,6 +37,8 @@ SMTP_TIMEOUT = 20
 # 5 s after the first, doubling to an hour (jobs.Backoff): 24 h in all.
 TRIES = 33
 
+# Characters: a line of SMTP takes no more.
+UNFOLDED = SMTP.clone(max_line_length=998)
 QUOTED_PRINTABLE = Charset("utf-8")
 QUOTED_PRINTABLE.body_encoding = QP
 
@@ -123,10 +128,10 @@ def compose(email: Email) -> Message:
     with i18n.reading(_language_of(email)):
         subject = _subject_line(email)
         context = {"words": _words_of(email), "subject": subject, "test": _is_test(email)}
-        message = Printable(
+        message = Sturdy(
             subject=subject,
             recipients=[email.recipient],
-            sender=_sender(settings),
+            sender=parseaddr(settings.mail_default_sender)[1],
             reply_to=settings.business.email,
             body=render_template("emails/letter.txt", **context),
             html=css_inline.inline(render_template("emails/letter.html", **context)),
@@ -140,18 +145,30 @@ def compose(email: Email) -> Message:
     return message
 
 
-class Printable(Message):
-    """A message whose parts are quoted-printable, and not as they come: lines stay shorter than
-    SMTP's 998 bytes, and a server that takes seven bits only changes none of it."""
+class Sturdy(Message):
+    """A message that servers pass on as it is: parts are quoted-printable, so that their lines are
+    short and of seven bits; headers are folded nowhere but within encoded words, for programs
+    differ in how they put a folded one together."""
 
     def _mimetext(self, text: str | None, subtype: str = "plain") -> MIMEText:
         return MIMEText(text or "", subtype, QUOTED_PRINTABLE)  # type: ignore[arg-type]
 
+    def _message(self) -> MIMEBase:
+        message = super()._message()
+        message.policy = compat32  # by which a header may be folded already
+        message.replace_header("From", _author(current_settings()))
+        message.policy = UNFOLDED
+        return message
 
-def _sender(settings: Settings) -> tuple[str, str]:
-    """The sender's own name, else the business's: never a mere address."""
+
+def _author(settings: Settings) -> str:
+    """The sender with its own name, else the business's: never a mere address. Flask-Mail would
+    lose the address of a name with both a comma and an umlaut, and break a long one."""
     name, address = parseaddr(settings.mail_default_sender)
-    return name or settings.business.name, address
+    name = name or settings.business.name
+    if name.isascii():
+        return formataddr((name, address))
+    return f"{Header(name, 'utf-8', header_name='From').encode()} <{address}>"
 
 
 def _language_of(email: Email) -> str:

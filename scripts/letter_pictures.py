@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "images" / "letters"
 WIDTH = 600
 LANGUAGE = os.environ.get("LOCALE", "en")
-LOOK = ("LOCALE", "BRAND_COLOR", "LOGO_URL", "BUSINESS_TAX_ID")
+LOOK = ("LOCALE", "BRAND_COLOR", "LOGO_URL", "BUSINESS_TAX_ID", "STATEMENT_DESCRIPTOR")
 FORM = {
     "amount": {"en": "1,250.00", "de": "1.250,00"}[LANGUAGE[:2]],
     "currency": "EUR",

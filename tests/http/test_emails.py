@@ -2,9 +2,14 @@
 
 import json
 import re
+import time
+from email import message_from_bytes, policy
 
 import pytest
 
+from payflow import emails
+from payflow.db import db
+from payflow.models import Email
 from tests.http.conftest import sign
 
 WORD_JOINER = "\u2060"
@@ -95,6 +100,29 @@ def test_the_receipt_comes_from_the_business_and_is_answered_to_it(pay, letter):
     assert receipt["from"] == "Northlight Consulting <billing@northlight.example>"
     assert header(receipt, "Reply-To") == "billing@northlight.example"
     assert header(receipt, "Auto-Submitted") == "auto-generated"
+
+
+def test_a_letter_gets_through_whatever_the_business_is_called_and_a_stranger_has_typed(
+    installed, completed, deliver, rows
+):
+    deliver(completed(description="🎁" * 200, name="x" * 100, reference="\u202e" + "ß" * 99))
+    name = "Müller, Söhne & Töchter Gartenarchitektur und Landschaftspflege GmbH, Ätzelhöfen"
+    for sender in ("pay@garden.example", f'"{name}" <pay@garden.example>'):
+        with installed(MAIL_DEFAULT_SENDER=sender, BUSINESS_NAME=name).app_context():
+            for (number,) in rows("SELECT id FROM emails"):
+                sent = emails.compose(db.session.get(Email, number)).as_bytes()
+                assert max(map(len, sent.splitlines())) <= 998
+                assert sent.isascii()
+                read = message_from_bytes(sent, policy=policy.default)
+                assert not read.defects
+                (author,) = read["From"].addresses
+                assert (author.display_name, author.addr_spec) == (name, "pay@garden.example")
+                assert "\n" not in message_from_bytes(sent)["Resend-Idempotency-Key"]
+                assert abs(read["Date"].datetime.timestamp() - time.time()) < 600
+                kinds = [part.get_content_type() for part in read.walk()]
+                assert kinds[-2:] == ["text/plain", "text/html"]
+                assert len(read["Subject"]) < 200
+                assert name in read["Subject"] or "owner_paid" in read["Message-ID"]
 
 
 def test_the_receipt_is_readable_without_a_stylesheet_or_picture_from_elsewhere(pay, letter):
