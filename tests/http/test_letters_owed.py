@@ -3,14 +3,17 @@
 import json
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from html import unescape
 
+import psycopg
 import pytest
 import requests
 
 from payflow import emails
 from tests.http.conftest import retold, sign
+from tests.stack import until
 
 CUSTOMER, OWNER = "customer@example.com", "owner@northlight.example"
 FAILS, SUCCEEDS = "AT861904300235473202", "AT611904300234573201"
@@ -234,3 +237,31 @@ def test_without_an_alert_address_the_owner_gets_none(installed, completed, rows
     body = json.dumps(event)
     assert other.post("/webhooks/stripe", data=body, headers=sign(body)).status_code == 200
     assert rows("SELECT kind, recipient FROM emails") == [("receipt", CUSTOMER)]
+
+
+def test_what_is_recorded_while_a_letter_is_judged_is_not_overlooked(
+    app, completed, deliver, work, rows, postgres, mailbox
+):
+    """The receipt is about to be skipped, for the payment is in review, as that is settled."""
+    event = completed()
+    deliver(event)
+    deliver(retold(event, amount_total=1))
+    ((letter,),) = rows("SELECT id FROM emails WHERE kind = 'receipt'")
+
+    def judge():
+        with app.app_context():
+            emails.deliver(letter)
+
+    with (
+        psycopg.connect(postgres.url("payflow")) as recorder,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        recorder.execute("SELECT 1 FROM payments FOR NO KEY UPDATE")
+        judged = thread.submit(judge)
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        until(lambda: judged.done() or rows(waits))
+        recorder.execute("UPDATE attempts SET confirmed_at = now() + interval '1 hour'")
+        recorder.execute("UPDATE payments SET status = 'paid'")
+        recorder.commit()
+        judged.result(30)
+    assert rows("SELECT state FROM emails WHERE id = %s", letter) == [("sent",)]
