@@ -21,8 +21,8 @@ from bench import deliveries, load
 from payflow import create_app
 from payflow.config import Settings
 from payflow.db import db
-from sandbox.postgres import Postgres, PostgresError, free_port
-from sandbox.processes import Program, stop_all, tail, until
+from sandbox.demo.postgres import Postgres, PostgresError, free_port
+from sandbox.demo.processes import Program, stop_all, tail, until
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "whsec_payflow_bench"

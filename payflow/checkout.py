@@ -22,8 +22,6 @@ from payflow.payments import Details
 
 log = logging.getLogger(__name__)
 
-# Stripe keeps an idempotency key for 24 h at least.
-KEY_LIFETIME = timedelta(hours=23)
 # A request that asks Stripe for a session holds its attempt for as long as that can take.
 CLAIM_LIFETIME = timedelta(seconds=gateway.LONGEST_CALL)
 # Seconds that a second request waits for the first one's session, and between two looks.
@@ -68,7 +66,7 @@ def proceed(payment_id: UUID) -> Destination:
     attempt = payments.current_attempt(payment_id)
     if attempt.session_id and not _is_payable(attempt):
         attempt = _after_closed(attempt)
-    elif not attempt.session_id and clock.now() - attempt.created_at > KEY_LIFETIME:
+    elif not attempt.session_id and clock.now() - attempt.created_at > gateway.KEY_LIFETIME:
         attempt = _next_attempt(attempt)
     if attempt.session_id is None:
         attempt = _ask_for_session(attempt)

@@ -19,7 +19,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
-from payflow import clock, event_types, outbox, queue
+from payflow import clock, event_types, gateway, outbox, queue
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.event_types import News
@@ -37,8 +37,8 @@ ASK_TASK = "ask_about_event"
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=1)
 # The event that names an unknown PaymentIntent's payment is mostly on its way.
 FIRST_LOOK_UP = timedelta(minutes=1)
-# Stripe lists events for 30 days.
-KEPT = timedelta(days=31)
+# No longer than Stripe lists them, and a day.
+KEPT = gateway.EVENTS_LISTED + timedelta(days=1)
 
 # Not one upsert: a repeat, which Stripe waits for, would then lock the row and write to the disk.
 BODY = sql_cast(bindparam("body", type_=Text), JSON)

@@ -18,7 +18,7 @@ from flask import Flask, current_app
 from payflow import clock
 from payflow.config import current_settings
 from payflow.db import db
-from payflow.facts.objects import CHARGE, DISPUTE, INTENT, REFUND, SESSION, is_word
+from payflow.facts.objects import CHARGE, DISPUTE, INTENT, REFUND, SESSION, is_word, moment
 
 # The version of the newest published schema that the checks can hold us against.
 API_VERSION = "2026-05-27.dahlia"
@@ -31,6 +31,8 @@ LONGEST_CALL = 55
 # Objects on a page of a list: the most that Stripe gives.
 PAGE = 100
 TOLERANCE = timedelta(seconds=300)
+# Stripe keeps an idempotency key for 24 h at least, and lists events for 30 days.
+KEY_LIFETIME, EVENTS_LISTED = timedelta(hours=23), timedelta(days=30)
 CUSTOMERS_MATTER = ("amount_too_small", "amount_too_large", "email_invalid")
 
 
@@ -142,9 +144,12 @@ def list_of(kind: str, **filters: Any) -> Iterator[Answer]:
     return _pages(services[kind].list, filters)
 
 
-def list_events(since: datetime) -> Iterator[Answer]:
+def list_events(since: datetime, until: datetime | None = None) -> Iterator[Answer]:
     """The events that Stripe has made since then, newest first, page by page; 30 days at most."""
-    return _pages(_v1().events.list, {"created": {"gte": int(since.timestamp())}})
+    created = {"gte": int(since.timestamp())}
+    if until:
+        created["lte"] = int(until.timestamp())
+    return _pages(_v1().events.list, {"created": created})
 
 
 def _pages(method: Callable[..., Any], filters: Mapping[str, Any]) -> Iterator[Answer]:
@@ -194,15 +199,19 @@ def _call(method: Callable[..., Any], *arguments: Any) -> Answer:
             reason=message if error.code in CUSTOMERS_MATTER else "",
             retry_after=_seconds((error.headers or {}).get("Retry-After")),
         ) from error
-    response = answered.last_response
-    return Answer(answered.to_dict(), _time_of(response.headers if response else {}))
+    response, told = answered.last_response, answered.to_dict()
+    return Answer(told, _time_of(response.headers if response else {}, told))
 
 
 def _seconds(header: str | None) -> float | None:
     return float(header) if header and header.strip().isdigit() else None
 
 
-def _time_of(headers: Mapping[str, str]) -> datetime:
+def _time_of(headers: Mapping[str, str], told: Mapping[str, Any]) -> datetime:
+    """When Stripe said so. What it says again under an idempotency key, it said when it made the
+    object: by the Date, old words would count for more than all that has been told since."""
+    if headers.get("Idempotent-Replayed") == "true" and told.get("created"):
+        return moment(told, "created")
     date = headers.get("Date")
     return parsedate_to_datetime(date).astimezone(UTC) if date else clock.now()
 

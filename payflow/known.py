@@ -251,7 +251,6 @@ def _dispute_of(row: AnyRow) -> DisputeFacts:
         due_by=row.due_by,
         balance_count=row.balance_count,
         withdrawn=row.withdrawn,
-        withdrawn_currency=row.withdrawn_currency,
         payment_intent_id=row.payment_intent_id,
     )
 
@@ -343,5 +342,4 @@ def _dispute_row(payment: AnyRow, facts: DisputeFacts) -> dict[str, Any]:
         "due_by": facts.due_by,
         "balance_count": facts.balance_count,
         "withdrawn": facts.withdrawn,
-        "withdrawn_currency": facts.withdrawn_currency,
     }

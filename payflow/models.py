@@ -202,6 +202,10 @@ class StripeEvent(Base):
     payment_intent_id: Mapped[str | None] = mapped_column(Text)
     charge_id: Mapped[str | None] = mapped_column(Text)
 
+    @property
+    def state(self) -> str:
+        return self.outcome or "unhandled"
+
     __table_args__ = (
         CheckConstraint(_one_of("outcome", OUTCOMES), name="outcome_known"),
         CheckConstraint("(handled_at IS NULL) = (outcome IS NULL)", name="handled_has_outcome"),
@@ -285,7 +289,6 @@ class Dispute(Base):
     due_by: Mapped[datetime | None] = mapped_column(Time)
     balance_count: Mapped[int]
     withdrawn: Mapped[int] = mapped_column(BigInteger)
-    withdrawn_currency: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (CheckConstraint(_one_of("status", DISPUTE_RANK), name="status_known"),)
 

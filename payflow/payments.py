@@ -152,10 +152,10 @@ def find(named: Named) -> UUID | None:
 
 
 def by_receipt(receipt_number: str) -> Payment:
-    """The payment of a receipt number, in any case. Raises UnknownPayment."""
-    payment = db.session.scalar(
-        select(Payment).where(Payment.receipt_number == receipt_number.strip().upper())
-    )
+    """The payment of a receipt number, in any case, its hyphen or not. Raises UnknownPayment."""
+    plain = receipt_number.strip().upper().replace("-", "")
+    written = f"{plain[:4]}-{plain[4:]}"
+    payment = db.session.scalar(select(Payment).where(Payment.receipt_number == written))
     if payment is None:
         raise UnknownPayment(f"There is no payment {receipt_number}.")
     return payment

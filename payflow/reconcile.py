@@ -40,8 +40,7 @@ LONGEST_REQUEST = timedelta(seconds=gateway.LONGEST_CALL)
 PAGE_CHECKS, PAGE_CHECK_EVERY = 30, timedelta(seconds=10)
 # Stripe is asked about an event's object with pauses that grow up to a day, for as long as events
 # can be read back.
-LAST_LOOK_UP, ASKED_FOR = timedelta(days=1), timedelta(days=30)
-
+LAST_LOOK_UP, ASKED_FOR = timedelta(days=1), gateway.EVENTS_LISTED
 
 KINDS = frozenset({SESSION, INTENT, CHARGE, REFUND, DISPUTE})
 

@@ -302,8 +302,7 @@ def _of_dispute(before: DisputeFacts | None, after: DisputeFacts) -> Iterator[tu
         )
     moved = after.withdrawn - (before.withdrawn if before else 0)
     if moved:
-        # Of one that was recorded before the balance's currency was kept, it is not known.
-        amount = formats.amount(abs(moved), after.withdrawn_currency or after.currency)
+        amount = formats.amount(abs(moved), after.currency)
         yield after.dispute_id, f"{amount} {'withdrawn' if moved > 0 else 'given back'} by the bank"
 
 

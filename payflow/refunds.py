@@ -8,7 +8,6 @@ Commits by itself, since no transaction may be open while Stripe is asked.
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import select, update
@@ -24,9 +23,6 @@ from payflow.models import Attempt, Payment, Refund
 from payflow.record import FIRST_CHECK, OPERATOR, record
 
 log = logging.getLogger(__name__)
-
-# Stripe keeps an idempotency key for 24 h at least.
-KEY_LIFETIME = timedelta(hours=23)
 
 
 class NotRefundable(Exception):
@@ -135,10 +131,18 @@ def _rows_of(payment_id: UUID) -> list[Refund]:
 
 
 def ask(row_id: UUID) -> None:
-    """Ask Stripe for a requested refund, and record its answer. Raises Refused and GatewayError."""
+    """Ask Stripe for a requested refund, and record its answer. Raises Refused and GatewayError.
+
+    What others have settled meanwhile is not asked for: a process that slept for more than a day
+    would find the key forgotten, and be given a second refund.
+    """
     row = db.session.get_one(Refund, row_id, populate_existing=True)
     attempt = db.session.get_one(Attempt, row.attempt_id)
     db.session.commit()
+    if row.refusal:
+        raise Refused(row.refusal)
+    if row.refund_id:
+        return
     parameters = {
         "payment_intent": attempt.payment_intent_id,
         "amount": row.amount,
@@ -175,7 +179,7 @@ def settle(payment_id: UUID, known: Known) -> None:
     for row_id in [row_id for row_id, facts in known.refunds.items() if facts is None]:
         row = db.session.get_one(Refund, row_id)
         db.session.commit()
-        if clock.now() - row.created_at < KEY_LIFETIME:
+        if clock.now() - row.created_at < gateway.KEY_LIFETIME:
             try:
                 ask(row_id)
             except Refused as error:

@@ -38,12 +38,16 @@ SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(minutes=2), timedelta(days=1)
 EVENTS_EVERY, EVENTS_EVERY_WHILE_DELIVERED = timedelta(minutes=10), timedelta(hours=1)
 # An event that young is on its way by webhook; the next reading begins so much earlier.
 GRACE, OVERLAP = timedelta(minutes=5), timedelta(minutes=10)
-# How far back Stripe lists events, and how far payflow trusts that.
-LISTED, TRUSTED = timedelta(days=30), timedelta(days=25)
+STRETCH = timedelta(days=1)
+# How far payflow trusts that Stripe lists events: less than it says.
+TRUSTED = timedelta(days=25)
 # Refunds and disputes come as late as that.
 WALK = timedelta(days=180)
 # Stripe allows about 500 reads per payment over 30 days, and 10,000 at least.
 READS_A_DAY, READS_PER_PAYMENT = 300, 10
+# Of the day's questions, how many the list and the walk may use up: the rest is for payments that
+# are waiting for an answer.
+LIST_SHARE, WALK_SHARE = 0.75, 0.5
 
 
 # Seconds, where Stripe asks for a pause and does not say how long.
@@ -64,8 +68,9 @@ class Report:
 
     changes: list[Change] = field(default_factory=list)
     asked: int = 0
-    # Questions that the day has, counted once.
+    # Questions that the day has, counted once, and the share of them that may be used up now.
     budget: int = 0
+    share: float = 1
     missed_events: int = 0
     # Questions that Stripe failed to answer.
     failures: int = 0
@@ -91,7 +96,9 @@ def run(*, by_hand: bool = False, dry_run: bool = False) -> Report:
     with gateway.metered(lambda: _spend(report)):
         try:
             _check_payments(report, by_hand, dry_run)
+            report.share = LIST_SHARE
             _read_events(report, state, by_hand, dry_run)
+            report.share = WALK_SHARE
             _walk(report, dry_run)
         except OutOfBudget as error:
             report.stopped = str(error)
@@ -192,16 +199,33 @@ def _read_events(report: Report, state: SweepState, by_hand: bool, dry_run: bool
     now = clock.now()
     if not by_hand and not _events_are_due(state, now):
         return
-    since = max(state.events_read_to or now - LISTED, now - LISTED)
-    read_to = now
-    for number, page in enumerate(gateway.list_events(since - OVERLAP)):
-        # By Stripe's clock, as events are dated: ours may be ahead of it.
-        read_to = page.at if number == 0 else read_to
-        _look_into(report, _news_in(page, GRACE if not by_hand else timedelta()), dry_run)
-    if not dry_run:
-        gap = state.events_read_to is None or now - state.events_read_to > TRUSTED
-        walk = {"walked_to": now - WALK} if gap else {}
-        _note(events_read_to=read_to, events_missed=report.missed_events, **walk)
+    gap = state.events_read_to is None or now - state.events_read_to > TRUSTED
+    walk = {"walked_to": now - WALK} if gap else {}
+    for since, until in _stretches(state.events_read_to or _first_payment(now), now):
+        read_to = until or now
+        for number, page in enumerate(gateway.list_events(since - OVERLAP, until)):
+            # By Stripe's clock, as events are dated: ours may be ahead of it.
+            read_to = page.at if number == 0 and until is None else read_to
+            _look_into(report, _news_in(page, GRACE if not by_hand else timedelta()), dry_run)
+        if not dry_run:
+            _note(events_read_to=read_to, events_missed=report.missed_events, **walk)
+
+
+def _first_payment(now: datetime) -> datetime:
+    """Before our first payment, Stripe had no event of ours to tell."""
+    first = db.session.scalar(select(func.min(Payment.created_at)))
+    db.session.commit()
+    return first or now
+
+
+def _stretches(read_to: datetime, now: datetime) -> Iterator[tuple[datetime, datetime | None]]:
+    """What is to be read of the list, a day at a time and the oldest first, so that what one day's
+    questions do not suffice for goes on the next day; the last stretch is open."""
+    since = max(read_to, now - gateway.EVENTS_LISTED)
+    while now - since > STRETCH:
+        yield since, since + STRETCH
+        since += STRETCH
+    yield since, None
 
 
 def _events_are_due(state: SweepState, now: datetime) -> bool:
@@ -327,7 +351,7 @@ def _pause(seconds: float | None) -> None:
 
 def _budget() -> int:
     """How many questions the sweep may ask in a day."""
-    recent = Payment.created_at > clock.now() - LISTED
+    recent = Payment.created_at > clock.now() - gateway.EVENTS_LISTED
     count = db.session.scalar(select(func.count()).select_from(Payment).where(recent)) or 0
     db.session.commit()
     return max(READS_A_DAY, READS_PER_PAYMENT * count)
@@ -339,7 +363,7 @@ def _spend(report: Report) -> None:
     another_day = SweepState.reads_on.is_distinct_from(now.date())
     spent = db.session.execute(
         update(SweepState)
-        .where(or_(another_day, SweepState.reads < report.budget))
+        .where(or_(another_day, SweepState.reads < report.budget * report.share))
         .values(reads=case((another_day, 1), else_=SweepState.reads + 1), reads_on=now.date())
         .returning(SweepState.reads)
     ).one_or_none()

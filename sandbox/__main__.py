@@ -15,13 +15,13 @@ from wsgiref.types import WSGIApplication
 
 from sandbox import clock, later, settings
 from sandbox.app import create_app
-from sandbox.deliveries import Deliveries
-from sandbox.idempotency import UnderWay
-from sandbox.mailbox import Sink
+from sandbox.mailbox.mailbox import Sink
+from sandbox.protocol.idempotency import UnderWay
 from sandbox.recording import Recording
 from sandbox.server import Server
 from sandbox.settings import BadSetting
 from sandbox.store import Store
+from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
 HOST = "127.0.0.1"

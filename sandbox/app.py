@@ -5,14 +5,17 @@ import json
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
-from sandbox import actions, api, bank_debits, cards, endpoints, faulty_api, money
-from sandbox.control import control
-from sandbox.controls_page import controls_page
-from sandbox.dashboard_links import dashboard_links
-from sandbox.hosted_page import hosted_page
-from sandbox.mailbox import mailbox
-from sandbox.pages import pages
-from sandbox.payment_page import payment_page
+from sandbox.api import calls, endpoints, faulty_api
+from sandbox.checkout.hosted_page import hosted_page
+from sandbox.desk import actions
+from sandbox.desk.control import control
+from sandbox.desk.controls_page import controls_page
+from sandbox.desk.dashboard_links import dashboard_links
+from sandbox.desk.pages import pages
+from sandbox.desk.payment_page import payment_page
+from sandbox.mailbox.mailbox import mailbox
+from sandbox.objects import bank_debits, cards
+from sandbox.protocol import money
 from sandbox.world import World
 
 # No form-action: the hosted page's form ends, by redirect, wherever the merchant's success_url
@@ -34,7 +37,7 @@ def create_app(world: World) -> Flask:
     app.jinja_env.filters["amount"] = money.format_amount
     app.jinja_env.filters["grouped"] = cards.grouped
     app.jinja_env.filters["grouped_iban"] = bank_debits.grouped
-    api.install(app, endpoints.api)
+    calls.install(app, endpoints.api)
     faulty_api.install(app)
     for blueprint in (
         actions.actions,
@@ -55,8 +58,8 @@ def create_app(world: World) -> Flask:
 def _error_page(error: HTTPException) -> Response:
     if isinstance(error, SecurityError):  # no page for a host that is not ours: links need one
         return Response("The sandbox answers on 127.0.0.1 and localhost only.\n", 400)
-    if api.is_api():
-        return api.envelope_for(error)
+    if calls.is_api():
+        return calls.envelope_for(error)
     if request.path.startswith("/_sandbox/"):
         return _error_for_programs(error)
     return Response(render_template("error.html", error=error), error.code or 500)

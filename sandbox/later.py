@@ -25,9 +25,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from sandbox import clock, events, idempotency
-from sandbox.deliveries import Deliveries
+from sandbox import clock
+from sandbox.protocol import idempotency
 from sandbox.store import Closed, Store, part
+from sandbox.webhooks import events
+from sandbox.webhooks.deliveries import Deliveries
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sandbox import faults, store, versions
+from sandbox import faults, store
+from sandbox.protocol import versions
 from sandbox.store import JsonDict
 
 

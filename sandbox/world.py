@@ -4,9 +4,9 @@ from typing import NamedTuple, cast
 
 from flask import current_app
 
-from sandbox.deliveries import Deliveries
-from sandbox.idempotency import UnderWay
+from sandbox.protocol.idempotency import UnderWay
 from sandbox.store import Store
+from sandbox.webhooks.deliveries import Deliveries
 
 
 class World(NamedTuple):

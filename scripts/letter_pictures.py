@@ -28,10 +28,10 @@ from typing import Any
 import requests
 from playwright.sync_api import Browser, sync_playwright
 
-from sandbox import demo
-from sandbox.place import Place
-from sandbox.postgres import free_port
-from sandbox.processes import stop_all
+from sandbox.demo import __main__ as demo
+from sandbox.demo.place import Place
+from sandbox.demo.postgres import free_port
+from sandbox.demo.processes import stop_all
 from scripts.png import smaller
 from scripts.sandbox_pictures import BROWSER_ARGS
 

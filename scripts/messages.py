@@ -5,16 +5,18 @@ python scripts/messages.py --check    change nothing; exit 1 where a catalogue l
 """
 
 import io
+import re
 import sys
 from pathlib import Path
 
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = [("**.py", "python"), ("**.html", "jinja2"), ("**.txt", "jinja2")]
+VALUES = re.compile(r"%\(\w+\)[sd]|{\w+}")
 KEYWORDS = {"_": None, "_l": None, "gettext": None, "lazy_gettext": None}
 
 
@@ -29,12 +31,18 @@ def extracted() -> Catalog:
 
 
 def updated(file: Path, said: Catalog) -> tuple[Catalog, list[str]]:
-    """A language's catalogue with just what is said, and what it has no words for."""
+    """A language's catalogue with just what is said, and what it has no true words for."""
     with file.open("rb") as stream:
         catalogue = read_po(stream, locale=file.parts[-3])
     catalogue.update(said, no_fuzzy_matching=True, update_creation_date=False)
     catalogue.obsolete.clear()
-    return catalogue, [str(m.id) for m in catalogue if m.id and (not m.string or m.fuzzy)]
+    return catalogue, [str(m.id) for m in catalogue if m.id and not _is_translated(m)]
+
+
+def _is_translated(message: Message) -> bool:
+    """A translation names the same values as what it translates."""
+    said, translated = (set(VALUES.findall(str(text))) for text in (message.id, message.string))
+    return bool(message.string) and not message.fuzzy and said == translated
 
 
 def main() -> int:
@@ -52,7 +60,7 @@ def main() -> int:
                 else:
                     path.write_bytes(text.getvalue())
         for message in missing:
-            print(f"{file.parts[-3]} has no words for: {message}")
+            print(f"{file.parts[-3]} has no words, or other values, for: {message}")
             status = 1
     return status
 

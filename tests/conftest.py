@@ -25,7 +25,7 @@ from procrastinate.periodic import PeriodicRegistry
 
 from payflow import clock, create_app, queue
 from payflow.db import db
-from sandbox.postgres import Postgres
+from sandbox.demo.postgres import Postgres
 from tests.stack import ROOT, Program, World, environment, free_port, settings_of, until
 
 # Written by scripts/find_chromium.py, as `make test` begins.

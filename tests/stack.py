@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import requests
 
 from payflow.config import Settings
-from sandbox.processes import on_leash
+from sandbox.demo.processes import on_leash
 from tests.contract.recordings import BOOKS, PAYFLOW
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -29,7 +29,7 @@ def list_events(failed: bool, limit: int) -> None:
                 one.received_at,
                 one.id,
                 one.type,
-                one.outcome or "unhandled",
+                one.state,
                 one.tries,
                 one.next_try_at,
                 one.error,

@@ -1,6 +1,6 @@
 """How commands answer: columns, lines, and refusals with a sentence."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import zip_longest
@@ -40,10 +40,19 @@ def refusals() -> Iterator[None]:
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Columns as wide as what stands in them; the last may be any length."""
     lines = [list(header), *([_cell(value) for value in row] for row in rows)]
+    if len(lines) == 1:
+        click.echo("None.")
+        return
     widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     for line in lines:
         padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
+
+
+def listed(title: str, columns: Mapping[str, str], things: Iterable[DeclarativeBase]) -> None:
+    """Objects of one kind under a title; of each the columns that stand under those headers."""
+    click.echo(f"\n{title}")
+    table(list(columns), ([getattr(thing, name) for name in columns.values()] for thing in things))
 
 
 def details(thing: DeclarativeBase, names: Sequence[str]) -> None:

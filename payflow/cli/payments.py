@@ -10,7 +10,7 @@ from sqlalchemy import select
 from payflow import by_hand, formats, money, refunds
 from payflow import payments as domain
 from payflow import reconcile as asking
-from payflow.cli.output import details, refusals, table, tell
+from payflow.cli.output import details, listed, refusals, table, tell
 from payflow.db import db
 from payflow.models import (
     STATUSES,
@@ -26,6 +26,35 @@ from payflow.record import OPERATOR
 
 payments = AppGroup("payments", help="Look at payments, and decide about them.")
 receipt = click.argument("receipt")
+
+# What `show` shows of each: names of columns, in its order.
+PAYMENT = (
+    "id livemode reference name email created_at paid_at captured refunded dispute last_decline "
+    "replaced_at next_check_at found_by_sweep_at"
+).split()
+ATTEMPT = (
+    "session_id session_status session_payment_status payment_intent_id charge_id received paid_at "
+    "delayed_failure decline declined_at disagreements accepted other_sessions other_intents "
+    "confirmed_at canceled_at abandoned_at superseded_at expires_at"
+).split()
+REFUND = "id refund_id status failure_reason refusal requested_by created_at told_at".split()
+DISPUTE = "dispute_id status reason due_by withdrawn told_at".split()
+TIMELINE = {"AT": "at", "WHAT": "happened", "OF": "subject", "TOLD BY": "source"}
+EVENTS = {
+    "RECEIVED (UTC)": "received_at",
+    "ID": "id",
+    "TYPE": "type",
+    "OUTCOME": "state",
+    "ERROR": "error",
+}
+LETTERS = {
+    "ID": "id",
+    "KIND": "kind",
+    "TO": "recipient",
+    "STATE": "state",
+    "ABOUT": "about",
+    "LAST ERROR": "last_error",
+}
 
 
 @payments.command("list")
@@ -63,62 +92,19 @@ def show(receipt: str) -> None:
         f"{payment.receipt_number}  {payment.status}  "
         f"{formats.amount(payment.amount, payment.currency)}  {payment.description}"
     )
-    details(
-        payment,
-        "id livemode reference name email created_at paid_at captured refunded dispute "
-        "last_decline replaced_at next_check_at found_by_sweep_at".split(),
-    )
+    details(payment, PAYMENT)
     for attempt in _of(Attempt, payment, Attempt.number):
         click.echo(f"\nAttempt {attempt.number}")
-        details(
-            attempt,
-            "session_id session_status session_payment_status payment_intent_id charge_id received "
-            "paid_at delayed_failure decline declined_at disagreements accepted other_sessions "
-            "other_intents confirmed_at canceled_at abandoned_at superseded_at expires_at".split(),
-        )
+        details(attempt, ATTEMPT)
     for refund in _of(Refund, payment, Refund.created_at):
         click.echo(f"\nRefund of {formats.amount(refund.amount, refund.currency)}")
-        details(
-            refund,
-            "id refund_id status failure_reason refusal requested_by created_at told_at".split(),
-        )
+        details(refund, REFUND)
     for dispute in _of(Dispute, payment, Dispute.told_at):
         click.echo(f"\nDispute of {formats.amount(dispute.amount, dispute.currency)}")
-        details(
-            dispute,
-            "dispute_id status reason due_by withdrawn withdrawn_currency told_at".split(),
-        )
-    click.echo("\nTimeline (UTC)")
-    table(
-        ("AT", "WHAT", "OF", "TOLD BY"),
-        (
-            (entry.at, entry.happened, entry.subject, entry.source)
-            for entry in _of(TimelineEntry, payment, TimelineEntry.id)
-        ),
-    )
-    click.echo("\nEvents")
-    table(
-        ("RECEIVED (UTC)", "ID", "TYPE", "OUTCOME", "ERROR"),
-        (
-            (event.received_at, event.id, event.type, event.outcome or "unhandled", event.error)
-            for event in _of(StripeEvent, payment, StripeEvent.received_at)
-        ),
-    )
-    click.echo("\nLetters")
-    table(
-        ("ID", "KIND", "TO", "STATE", "ABOUT", "LAST ERROR"),
-        (
-            (
-                letter.id,
-                letter.kind,
-                letter.recipient,
-                letter.state,
-                letter.about,
-                letter.last_error,
-            )
-            for letter in _of(Email, payment, Email.id)
-        ),
-    )
+        details(dispute, DISPUTE)
+    listed("Timeline (UTC)", TIMELINE, _of(TimelineEntry, payment, TimelineEntry.id))
+    listed("Events", EVENTS, _of(StripeEvent, payment, StripeEvent.received_at))
+    listed("Letters", LETTERS, _of(Email, payment, Email.id))
 
 
 def _of(model: Any, payment: Payment, order: Any) -> Any:
@@ -133,7 +119,7 @@ def sync(receipt: str) -> None:
     with refusals():
         payment = domain.by_receipt(receipt)
         change = asking.check_payment(payment.id, OPERATOR, thorough=True)
-    tell(change, f"{payment.receipt_number}: Stripe says what is known already.")
+    tell(change, f"{payment.receipt_number}: Stripe says nothing new of it.")
 
 
 @payments.command("cancel")
@@ -164,7 +150,7 @@ def refund(receipt: str, amount: str | None) -> None:
     """Refund a payment, or a part of it."""
     with refusals():
         payment = domain.by_receipt(receipt)
-        minor = money.to_minor(_decimal(amount), payment.currency) if amount else None
+        minor = money.to_minor(_decimal(amount), payment.currency) if amount is not None else None
         made = refunds.refund(payment.id, minor)
     for one in made:
         outcome = f"{one.status} at Stripe ({one.refund_id})"

@@ -31,15 +31,12 @@ GRAVITY = (
     "prevented",
     "warning_closed",
 )
-# No balance transaction, and hence nothing withdrawn in no currency.
-NOTHING = (0, 0, None)
 
 
 @dataclass(frozen=True)
 class DisputeFacts:
     """What is known of one dispute; amounts in minor units, `told_at` Stripe's time. `withdrawn` is
-    what the bank has taken and not given back, told by `balance_count` balance transactions; it is
-    in the currency of the account's balance, which need not be the one that was paid in."""
+    what the bank has taken and not given back, told by `balance_count` balance transactions."""
 
     dispute_id: str
     amount: int
@@ -50,7 +47,6 @@ class DisputeFacts:
     due_by: datetime | None = None
     balance_count: int = 0
     withdrawn: int = 0
-    withdrawn_currency: str | None = None
     payment_intent_id: str | None = None
     charge_id: str | None = None
 
@@ -61,7 +57,7 @@ def read_dispute(dispute: Mapping[str, Any], told_at: datetime) -> DisputeFacts:
     if amount <= 0:
         raise Unreadable(f"dispute of {amount}")
     reason = dispute.get("reason")
-    count, withdrawn, withdrawn_currency = _balance(dispute)
+    count, withdrawn = _balance(dispute, currency)
     return DisputeFacts(
         dispute_id=word(dispute, "id"),
         amount=amount,
@@ -72,7 +68,6 @@ def read_dispute(dispute: Mapping[str, Any], told_at: datetime) -> DisputeFacts:
         due_by=_deadline(dispute),
         balance_count=count,
         withdrawn=withdrawn,
-        withdrawn_currency=withdrawn_currency,
         payment_intent_id=id_of(dispute.get("payment_intent")),
         charge_id=id_of(dispute.get("charge")),
     )
@@ -83,35 +78,28 @@ def merge(known: DisputeFacts | None, told: DisputeFacts) -> DisputeFacts:
     if known is None:
         return told
     later = max(known, told, key=_order)
-    balance = max(known, told, key=_balance_order)
-    return replace(
-        later,
-        balance_count=balance.balance_count,
-        withdrawn=balance.withdrawn,
-        withdrawn_currency=balance.withdrawn_currency,
-    )
+    balance = max(known, told, key=lambda one: (one.balance_count, one.withdrawn))
+    return replace(later, balance_count=balance.balance_count, withdrawn=balance.withdrawn)
 
 
 def _order(dispute: DisputeFacts) -> tuple[datetime, int, datetime]:
     return dispute.told_at, DISPUTE_RANK[dispute.status], dispute.due_by or dispute.told_at
 
 
-def _balance_order(dispute: DisputeFacts) -> tuple[int, int, str]:
-    return dispute.balance_count, dispute.withdrawn, dispute.withdrawn_currency or ""
+def _balance(dispute: Mapping[str, Any], currency: str) -> tuple[int, int]:
+    """How many balance transactions there are, and what they have withdrawn on the whole.
 
-
-def _balance(dispute: Mapping[str, Any]) -> tuple[int, int, str | None]:
-    """How many balance transactions there are, and what they have withdrawn on the whole, in their
-    currency. Of what can't be added up, nothing is believed."""
+    They are in the currency that the account settles in: of another one, nothing is taken.
+    """
     listed = dispute.get("balance_transactions")
-    try:
-        moved = [money(one, "amount") for one in listed or ()]
-    except (TypeError, AttributeError, Unreadable):
-        return NOTHING
-    currencies = {currency for _, currency in moved}
-    if len(currencies) != 1 or any(abs(amount) >= LARGEST / 1000 for amount, _ in moved):
-        return NOTHING
-    return len(moved), -sum(amount for amount, _ in moved), currencies.pop()
+    if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
+        return 0, 0
+    if any(str(one.get("currency", currency)).lower() != currency for one in listed):
+        return 0, 0
+    amounts = [one.get("amount") for one in listed]
+    if not all(type(amount) is int and abs(amount) < LARGEST / 1000 for amount in amounts):
+        return 0, 0
+    return len(amounts), -sum(amount for amount in amounts if amount is not None)
 
 
 def _deadline(dispute: Mapping[str, Any]) -> datetime | None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sandbox.errors import ApiError
+from sandbox.protocol.errors import ApiError
 from tests.contract.document import API_VERSION, Operation, event_types, objects, operation
 from tests.contract.parameters import decoded
 from tests.contract.schemas import component_validator, operation_validator

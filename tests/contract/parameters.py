@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sandbox import forms
+from sandbox.protocol import forms
 from tests.contract.document import Schema
 
 INTEGER = re.compile(r"-?[0-9]+")

@@ -1,6 +1,8 @@
 """The recordings of this test process's stand-ins: where they are, and what is new in them."""
 
+import atexit
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import Any, NamedTuple
 from tests.contract.judge import PAYFLOW, Disagreement, Judge
 from tests.contract.known import is_known
 
-_folder = tempfile.TemporaryDirectory(prefix="payflow-recordings-")
+_folder = Path(tempfile.mkdtemp(prefix="payflow-recordings-"))
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 
 
 class Recording:
@@ -40,7 +43,7 @@ class Books(NamedTuple):
 
     def new_recording(self, sender: str) -> Path:
         """The file for `--record` of one more stand-in."""
-        path = Path(_folder.name) / f"{len(self.recordings)}.jsonl"
+        path = _folder / f"{len(self.recordings)}.jsonl"
         self.recordings.append(Recording(path, sender))
         return path
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import event_types, session_parameters, unplayed
-from sandbox.errors import ApiError
+from sandbox.api import unplayed
+from sandbox.objects import session_parameters
+from sandbox.protocol.errors import ApiError
+from sandbox.webhooks import event_types
 from tests.contract.document import API_VERSION, Schema, document, operation_named
 from tests.contract.routes import endpoints
 from tests.sandbox.conftest import Sandbox, session_params

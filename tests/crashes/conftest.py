@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from payflow import clock
-from sandbox.processes import on_leash
+from sandbox.demo.processes import on_leash
 from tests.http.conftest import (  # noqa: F401  # fixtures
     asked,
     at_stripe,

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 
-from sandbox.demo import answers
-from sandbox.postgres import free_port
-from sandbox.processes import until
+from sandbox.demo.__main__ import answers
+from sandbox.demo.postgres import free_port
+from sandbox.demo.processes import until
 from tests.demo.processes import ROOT, holding, linux_traces
 
 UP_WITHIN = 40.0

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sandbox.postgres import Postgres, PostgresError
-from sandbox.processes import until
+from sandbox.demo.postgres import Postgres, PostgresError
+from sandbox.demo.processes import until
 from tests.demo.processes import ROOT, holding, is_alive
 
 
@@ -31,7 +31,7 @@ def rows(postgres: Postgres, query: str, database: str = "postgres") -> list[tup
 def owner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A program that runs a Postgres on a folder and prints the server's process id."""
     code = (
-        "import sys, time; from pathlib import Path; from sandbox.postgres import Postgres\n"
+        "import sys, time; from pathlib import Path; from sandbox.demo.postgres import Postgres\n"
         "postgres = Postgres(Path(sys.argv[1]), durable=False); postgres.start()\n"
         "print(postgres.process.pid, flush=True); time.sleep(60)"
     )
@@ -157,7 +157,7 @@ def test_root_needs_no_user_namespaces(tmp_path: Path) -> None:
         return
     code = (
         "import sys, psycopg; from pathlib import Path\n"
-        "from sandbox.postgres import Postgres, unroot\n"
+        "from sandbox.demo.postgres import Postgres, unroot\n"
         "with Postgres(Path(sys.argv[1]), durable=False) as postgres:\n"
         "    print(unroot(), psycopg.connect(postgres.url()).execute('SELECT 1').fetchone())"
     )
@@ -182,7 +182,7 @@ import os, subprocess, sys, time
 watcher = '''
 import runpy, sys
 sys.platform = "darwin"
-runpy.run_path("sandbox/leash.py", run_name="__main__")
+runpy.run_path("sandbox/demo/leash.py", run_name="__main__")
 '''
 program = "import sys, time; print(len(sys.argv), flush=True); time.sleep(60)"
 leash = [sys.executable, "-c", watcher, str(os.getpid()), "15"]

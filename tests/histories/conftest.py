@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from payflow import clock
 from payflow.db import db
-from sandbox.postgres import Postgres
+from sandbox.demo.postgres import Postgres
 
 # Their assertions tell what differs.
 pytest.register_assert_rewrite("tests.histories.history", "tests.histories.over_http")

@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 
 from payflow import clock
 from payflow.db import db
-from sandbox.postgres import Postgres
+from sandbox.demo.postgres import Postgres
 from tests.stack import WEBHOOK_SECRET, World
 
 FORM = {

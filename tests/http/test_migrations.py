@@ -10,11 +10,11 @@ from alembic.operations import Operations
 from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import CheckConstraint, create_engine, text
 
-import sandbox.postgres
+import sandbox.demo.postgres
 from migrations import procrastinate_schema
 from payflow import create_app
 from payflow.db import db
-from sandbox.postgres import OLDEST, Postgres, candidate_folders, major_version
+from sandbox.demo.postgres import OLDEST, Postgres, candidate_folders, major_version
 from tests.stack import ROOT, settings_of
 
 HERE = [
@@ -202,7 +202,7 @@ def test_the_migrations_run_on_every_postgres_that_is_here(
 ):
     """Older ones are stricter: before 17 a new enum value is of use only once it is committed."""
     of_version = [folder for folder in HERE if major_version(folder) == version]
-    monkeypatch.setattr(sandbox.postgres, "candidate_folders", lambda: iter(of_version))
+    monkeypatch.setattr(sandbox.demo.postgres, "candidate_folders", lambda: iter(of_version))
     with Postgres(tmp_path, durable=False) as server:
         server.create_database("payflow")
         there = create_app(settings_of(variables | {"DATABASE_URL": server.url("payflow")}))

@@ -14,8 +14,8 @@ import requests
 from flask_migrate import upgrade
 
 from payflow import clock, sweep
-from sandbox.postgres import Postgres
-from sandbox.presets import PRESETS
+from sandbox.demo.postgres import Postgres
+from sandbox.desk.presets import PRESETS
 from tests.http.conftest import FORM, hidden_fields, retold, sign
 from tests.mail_servers import Hasty, Keeper, mail_server
 from tests.stack import Program, free_port, until

@@ -1,9 +1,12 @@
 """Refunds where something is amiss: what can't be counted, what Stripe refuses, what is copied."""
 
+from contextlib import nullcontext
+from datetime import timedelta
+
 import pytest
 import stripe
 
-from payflow import checkout, payments, sweep
+from payflow import checkout, clock, payments, refunds, sweep
 from payflow.db import db
 from tests.http.conftest import retold
 
@@ -62,6 +65,46 @@ def test_a_key_that_is_refused_says_nothing_about_a_refund_whose_answer_was_lost
         assert sweep.run(by_hand=True).stopped
     assert rows("SELECT refusal FROM refunds") == [(None,)]
     sweep.run(by_hand=True)
+    assert rows(STATUS) == [("partially_refunded", 1250, 500)]
+
+
+def test_what_stripe_says_again_under_a_key_is_as_old_as_when_it_was_said_first(
+    paid, flask, receipt, world, rows, move_clocks, deliver, at_stripe
+):
+    """The answer was lost, the refund failed meanwhile; the old answer comes before the news."""
+    world.set(api_faults=[{"on": "POST /v1/refunds", "fault": "reset_after", "times": 3}])
+    flask("refund", receipt(), ends=1)
+    (refund,) = at_stripe("refunds")["data"]
+    move_clocks(timedelta(hours=1))
+    world.at_desk(f"refunds/{refund['id']}", status="failed")
+    (failed,) = world.events("refund.failed")
+    move_clocks(timedelta(hours=1))
+    rows("INSERT INTO sweep_state (id, events_read_to) VALUES (1, %s) RETURNING 1", clock.now())
+    assert sweep.run().stopped == ""
+    assert [call["replayed"] for call in world.api_calls("/v1/refunds") if call["status"]][-1]
+    assert rows(STATUS) == [("refunded", 1250, 1250)]
+    deliver(failed)
+    assert rows(STATUS) == [("paid", 1250, 0)]
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_request_that_sleeps_for_two_days_is_no_second_refund(
+    paid, flask, receipt, rows, move_clocks, at_stripe, monkeypatch, reached
+):
+    """Stopped between commit and question: a sweep settles it meanwhile, within a day or after."""
+    asleep = []
+    with monkeypatch.context() as patch:
+        patch.setattr(refunds, "ask", asleep.append)
+        flask("refund", receipt(), "--amount", "5.00")
+    if reached:
+        flask("reconcile")
+    move_clocks(timedelta(days=2))
+    flask("reconcile")
+    if not reached:
+        flask("refund", receipt(), "--amount", "5.00")
+    with nullcontext() if reached else pytest.raises(refunds.Refused, match="never reached"):
+        refunds.ask(*asleep)
+    assert len(at_stripe("refunds")["data"]) == 1
     assert rows(STATUS) == [("partially_refunded", 1250, 500)]
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from payflow import clock, reconcile, sweep
+from payflow import clock, gateway, reconcile, sweep
 from payflow.record import found_by_sweep
 from tests.http.conftest import foreign_session
 
@@ -437,14 +437,83 @@ def test_the_walk_goes_on_where_it_stopped(
     monkeypatch.setattr(sweep, "READS_PER_PAYMENT", 0)
     for _ in range(5):
         deliver(completed())
+    monkeypatch.setattr(sweep, "STRETCH", 40 * DAY)
     move_clocks(31 * DAY)
-    for budget, walked in ((7, 3), (5, 5)):
+    for budget, walked in ((14, 3), (10, 5)):
         monkeypatch.setattr(sweep, "READS_A_DAY", budget)
         report = sweep.run()
         assert ("as often as it may" in report.stopped) is (walked < 5)
         assert len(set(asked(SESSIONS))) == len(asked(SESSIONS)) == walked
         move_clocks(DAY)
     assert rows("SELECT walked_to FROM sweep_state") == [(None,)]
+
+
+# --- what the day's questions suffice for ----------------------------------------------------
+
+
+@pytest.fixture
+def questions(monkeypatch):
+    """Let the day have so few questions, and a page of the list two events."""
+
+    def allow(count):
+        monkeypatch.setattr(sweep, "READS_A_DAY", count)
+        monkeypatch.setattr(sweep, "READS_PER_PAYMENT", 0)
+        monkeypatch.setattr(gateway, "PAGE", 2)
+
+    return allow
+
+
+def foreign_events(at_stripe, count):
+    for _ in range(count):
+        at_stripe(f"checkout/sessions/{foreign_session(at_stripe)['id']}/expire", "POST")
+
+
+def test_a_list_too_long_for_one_days_questions_is_read_to_its_end_on_later_days(
+    paid, intent, world, at_stripe, move_clocks, rows, questions
+):
+    """Another program on the same account: nothing of ours was lost among its events."""
+    questions(12)
+    rows("UPDATE sweep_state SET events_read_to = NULL RETURNING 1")
+    world.at_desk("refunds", payment_intent=intent())
+    for _ in range(3):
+        move_clocks(DAY)
+        foreign_events(at_stripe, count=8)
+    for _ in range(5):
+        stopped = sweep.run().stopped
+        move_clocks(HOUR * 23)
+    assert (rows(STATUS), stopped) == ([("refunded",)], "")
+
+
+def test_what_the_list_tells_from_before_the_first_payment_is_not_read(
+    submit, at_stripe, pass_time, rows, questions, sweep_now
+):
+    foreign_events(at_stripe, count=12)
+    submit()
+    rows("UPDATE payments SET created_at = now() + interval '1 hour' RETURNING 1")
+    rows("UPDATE sweep_state SET events_read_to = NULL RETURNING 1")
+    pass_time(2 * HOUR)
+    questions(8)
+    assert sweep_now().asked < 4
+
+
+@pytest.mark.parametrize("busy", ["list", "walk"])
+def test_neither_the_list_nor_the_walk_uses_up_what_waiting_payments_need(
+    completed, deliver, at_stripe, pass_time, rows, questions, busy
+):
+    for _ in range(6):
+        deliver(completed())
+    questions(12)
+    if busy == "walk":
+        rows("UPDATE payments SET created_at = created_at - interval '27 days' RETURNING 1")
+        rows("UPDATE sweep_state SET events_read_to = now() - interval '26 days' RETURNING 1")
+    else:
+        foreign_events(at_stripe, count=20)
+        rows("UPDATE sweep_state SET events_read_to = NULL RETURNING 1")
+    assert sweep.run().stopped != ""
+    completed()
+    pass_time(6 * MINUTE)
+    assert sweep.run().asked == 1
+    assert set(rows(STATUS)) == {("paid",)}
 
 
 # --- a dry run -------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ import pytest
 import requests
 import stripe
 
-import sandbox
 from tests.stack import free_port
 
 from .conftest import (
@@ -46,8 +45,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_reading_order_names_every_module() -> None:
-    modules = {path.stem for path in (ROOT / "sandbox").glob("*.py")} - {"__init__"}
-    assert {name for name in modules if f"``{name}``" not in (sandbox.__doc__ or "")} == set()
+    for beginning in (ROOT / "sandbox").rglob("__init__.py"):
+        names = {path.stem for path in beginning.parent.glob("*.py")} - {"__init__"}
+        names |= {path.parent.name for path in beginning.parent.glob("*/__init__.py")}
+        order = beginning.read_text()
+        assert {name for name in names if f"``{name}``" not in order} == set(), beginning
 
 
 def test_help_explains_the_arguments() -> None:

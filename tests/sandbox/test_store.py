@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import clock, events, later, request_log, settings, webhook_endpoints
+from sandbox import clock, later, settings
+from sandbox.api import request_log
 from sandbox.store import Closed, Store, keep_newest, part
+from sandbox.webhooks import events, webhook_endpoints
 
 
 @pytest.fixture

@@ -1,0 +1,7 @@
+"""Behind the scenes, for people and for tests. No part of Stripe.
+
+- ``actions``       the clock moved, what people and banks do
+- ``control``       switches and resets; ``presets`` turn many at once
+- ``pages``         payments, events, deliveries; ``payment_page``: one payment; ``controls_page``
+- ``paging``, ``notes``: what these pages share
+"""
