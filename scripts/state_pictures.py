@@ -20,7 +20,7 @@ from pathlib import Path
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sandbox.postgres import Postgres
+from sandbox.demo.postgres import Postgres
 from scripts.png import smaller
 from scripts.sandbox_pictures import BROWSER_ARGS
 from tests import states

@@ -54,7 +54,8 @@ class Customer:
         return str(self.session()["payment_intent"])
 
     def receipt_number(self) -> str:
-        return str(re.search(r"[A-Z0-9]{4}-[A-Z0-9]{4}(?=<)", self.shown())[0])  # type: ignore[index]
+        (number,) = re.findall(r'data-copy="([^"]+)"', self.shown())
+        return str(number)
 
     def shown(self) -> str:
         return requests.get(f"{self.page}/status?from=back", timeout=5).text

@@ -83,6 +83,7 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         refunds=_refunds_of(payment),
         can_be_paid=can_be_paid(payment),
         waits=state in ("waiting", "late"),
+        origin=origin if origin in ("stripe", "back") else None,
         poll_every=LATE_POLL_EVERY if state == "late" else POLL_EVERY,
         next_poll=f"{url_for('.status', payment_id=payment_id)}?from=stripe&polls={polls + 1}",
     )

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from payflow.payment_words import SHOWN
 from payflow.web.payments import LATE
 from tests.http.conftest import retold
 
@@ -100,11 +101,16 @@ WORDS = [
     ("expired", "", "This payment did not go through", "It was not completed in time. No money"),
     ("canceled", "", "This payment was canceled", "If you want to pay all the same, you can."),
     ("declined", "?from=back", "Not paid: the card was declined", "too little money. No money was"),
-    ("refunded", "", "Refunded", "Refunded €12.50,"),
+    ("refunded", "", "Refunded", "Refunded €12.50 ,"),
     ("partially_refunded", "", "Partly refunded", "Kept €8.25"),
     ("disputed", "", "Payment received, being clarified", "Your bank has asked"),
     ("reversed", "", "Reversed by the bank", "Your bank has taken this payment back."),
 ]
+
+
+def test_every_state_has_a_sign_of_its_own():
+    signs = [shown.icon for shown in SHOWN.values()]
+    assert len(set(signs)) == len(signs)
 
 
 @pytest.mark.parametrize("part", ["", "/status"])
@@ -200,6 +206,31 @@ def test_a_receipt_tells_amount_purpose_reference_date_and_number(client, paymen
         assert shown in words
     assert f"{paid_at:%-d %B %Y, %H:%M} UTC" in words
     assert "Print receipt" in words
+    assert f'data-copy="{number}"' in client.get(page_of()).text
+
+
+@pytest.mark.parametrize("status", ["disputed", "reversed", "review"])
+def test_what_the_business_must_answer_offers_to_write_to_it(
+    client, payment, page_of, rows, status
+):
+    payment(status)
+    ((number,),) = rows("SELECT receipt_number FROM payments")
+    offer = f'href="mailto:billing@northlight.example?subject={number}"'
+    assert offer in client.get(page_of()).text
+
+
+@pytest.mark.parametrize(
+    ("status", "query", "looks_again"),
+    [("open", "?from=stripe", None), ("open", "?from=back", "?from=back"), ("processing", "", "")],
+)
+def test_a_page_that_is_polled_no_more_says_where_to_look_when_it_is_seen_again(
+    client, payment, page_of, status, query, looks_again
+):
+    payment(status)
+    said = re.search(r'data-look-again="([^"]+)"', client.get(page_of() + query).text)
+    assert (said and said[1]) == (
+        None if looks_again is None else f"{page_of()}/status{looks_again}"
+    )
 
 
 @pytest.mark.parametrize("query", ["", "?from=stripe", "?from=back"])
