@@ -24,6 +24,7 @@ BROKEN = (
     "An unknown error occurred. Please contact us via https://support.stripe.com/contact if the"
     " error persists. (A fault of the sandbox.)"
 )
+REVOKED = "Invalid API Key provided: it was rolled or revoked. (A fault of the sandbox.)"
 TOO_MANY = (
     "Request rate limit exceeded. Learn more about rate limits here"
     " https://stripe.com/docs/rate-limits. (A fault of the sandbox.)"
@@ -42,6 +43,8 @@ def _before() -> Response | None:
     strike = g.strike = _strike()
     if strike is None:
         return None
+    if strike.fault == "401":
+        return calls.refuse(ApiError(401, REVOKED))
     if strike.fault in ("402", "500"):
         return _fail(strike.fault)
     if strike.fault == "429":
