@@ -8,7 +8,7 @@ from flask_babel.speaklater import LazyString
 
 
 class Shown(NamedTuple):
-    """`{email}` in the text is where we write to, masked."""
+    """`icon` is one of templates/icons.html. `{email}` in the text is where we write to, masked."""
 
     tone: str
     icon: str
@@ -17,11 +17,14 @@ class Shown(NamedTuple):
 
 
 NO_MONEY = Shown(
-    "bad", "✕", _l("This payment did not go through"), _l("No money was taken. You can try again.")
+    "bad",
+    "cross",
+    _l("This payment did not go through"),
+    _l("No money was taken. You can try again."),
 )
 REFUNDED = Shown(
     "plain",
-    "↩",
+    "undo",
     _l("Refunded"),
     _l("The money goes back to where it came from; banks take 5 to 10 days to show it."),
 )
@@ -30,32 +33,35 @@ REFUNDED = Shown(
 # stands beside the status.
 SHOWN: Mapping[str, Shown] = {
     "waiting": Shown(
-        "attention",
-        "…",
+        "busy",
+        "dots",
         _l("Confirming your payment…"),
         _l("This takes a few seconds. Please don’t pay again."),
     ),
     "late": Shown(
         "attention",
-        "…",
+        "clock",
         _l("Still waiting for the confirmation"),
         _l("We haven’t had the confirmation yet. Don’t pay again: we’ll e-mail you at {email}."),
     ),
     "back": Shown(
-        "plain", "↩", _l("Not paid yet"), _l("No money was taken. You can go on where you stopped.")
+        "plain",
+        "back",
+        _l("Not paid yet"),
+        _l("No money was taken. You can go on where you stopped."),
     ),
     "declined": Shown(
-        "bad", "✕", _l("Not paid: the card was declined"), _l("{why} No money was taken.")
+        "bad", "card-off", _l("Not paid: the card was declined"), _l("{why} No money was taken.")
     ),
     "unpaid": Shown(
         "plain",
-        "↩",
+        "card",
         _l("Not paid yet"),
         _l("No payment has reached us. If you have just paid, wait a minute and look again."),
     ),
     "replaced": Shown(
         "plain",
-        "↩",
+        "pencil",
         _l("You have changed this payment"),
         _l(
             "No money was taken by this one: you sent the form again with something changed, "
@@ -63,18 +69,18 @@ SHOWN: Mapping[str, Shown] = {
         ),
     ),
     "processing": Shown(
-        "attention",
-        "…",
+        "busy",
+        "bank",
         _l("Payment on its way"),
         _l(
             "Your bank takes a few days. When the money is here, we’ll e-mail you at {email}. "
             "Please don’t pay again."
         ),
     ),
-    "paid": Shown("good", "✓", _l("Payment received"), _l("The receipt goes to {email}.")),
+    "paid": Shown("good", "check", _l("Payment received"), _l("The receipt goes to {email}.")),
     "disputed": Shown(
         "attention",
-        "!",
+        "speech",
         _l("Payment received, being clarified"),
         _l(
             "Your bank has asked about this payment. Until that is clarified there is nothing for "
@@ -83,15 +89,15 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "reversed": Shown(
         "plain",
-        "↩",
+        "swap",
         _l("Reversed by the bank"),
         _l("Your bank has taken this payment back. Please write to us if you did not expect that."),
     ),
-    "partially_refunded": REFUNDED._replace(heading=_l("Partly refunded")),
+    "partially_refunded": REFUNDED._replace(icon="part", heading=_l("Partly refunded")),
     "refunded": REFUNDED,
     "review": Shown(
         "attention",
-        "!",
+        "search",
         _l("Payment received, being checked"),
         _l(
             "Something about it needs a closer look. We’ll contact you at {email}. "
@@ -100,14 +106,17 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "failed": Shown(
         "bad",
-        "✕",
+        "cross",
         _l("This payment did not go through"),
         _l("Your bank has refused it. No money was taken. You can try again."),
     ),
     "expired": NO_MONEY._replace(
-        text=_l("It was not completed in time. No money was taken. You can try again.")
+        icon="hourglass",
+        text=_l("It was not completed in time. No money was taken. You can try again."),
     ),
     "canceled": NO_MONEY._replace(
+        tone="plain",
+        icon="ban",
         heading=_l("This payment was canceled"),
         text=_l("No money was taken. If you want to pay all the same, you can."),
     ),

@@ -1,47 +1,45 @@
-"""No page has an accessibility fault that axe can find, light or dark."""
-
-import re
+"""No page, in no state, light or dark, has an accessibility fault that axe can find, and each fits
+a window of 320 pixels: a small phone's, and what 400 % of zoom leave of a desktop's."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from flask import render_template
 from playwright.sync_api import Page
 
-from tests.test_journey import RETURNED, STRIPES_PAGE, fill_in_the_form, pay_with
+from tests import states
+
+# Colours that would make a page unreadable, were they used as they are.
+NASTY = ["#ffff00", "#ffffff", "#000000", "#00ff7f"]
+CONTRAST = {"runOnly": ["color-contrast"]}
 
 
-@pytest.fixture(params=["light", "dark"])
-def themed_page(browser, request):
-    with browser.new_context(color_scheme=request.param) as context:
+@pytest.fixture
+def alone(_web, app, world, public_url) -> str:
+    """payflow's address; the worker, which would end the waiting, is not there."""
+    return public_url
+
+
+@pytest.fixture
+def phone(browser):
+    with browser.new_context(viewport={"width": 320, "height": 640}) as context:
         yield context.new_page()
 
 
-def test_each_page_of_a_payment_is_accessible(themed_page, site, world, mailbox):
-    page = themed_page
-    page.goto(site)
-    assert faults(page) == []
-
-    page.get_by_role("button", name="Continue to payment").click()
-    page.get_by_role("alert").wait_for()
-    assert faults(page) == []
-
-    fill_in_the_form(page, site)
-    page.get_by_role("link", name="Back").click()
-    page.get_by_role("heading", name="Not paid yet").wait_for()
-    assert faults(page) == []
-
-    world.set(webhook_delay_s=2)
-    page.get_by_role("button", name="Try again").click()
-    page.wait_for_url(STRIPES_PAGE)
-    pay_with(page, "4242 4242 4242 4242")
-    page.wait_for_url(RETURNED)
-    page.get_by_role("heading", name="Confirming your payment…").wait_for()
-    assert faults(page) == []
-
-    page.get_by_role("heading", name="Payment received").wait_for()
-    assert faults(page) == []
-
-    page.goto(f"{site}/payments/unknown")
-    assert faults(page) == []
+def test_every_page_in_every_state_is_accessible_and_fits(phone, alone, world, variables):
+    found = {}
+    payments = states.addresses(alone, world, variables)
+    for name, address in payments.items():
+        phone.goto(address)
+        found[name] = faults(phone)
+    world.set(api_faults=states.OUT_OF_ORDER)
+    for name, go_to in states.OTHERS.items():
+        go_to(phone, alone)
+        found[name] = faults(phone)
+    phone.goto(payments["expired"])
+    phone.get_by_role("button", name="Try again").click()
+    phone.get_by_role("heading", name="can’t be opened at the moment").wait_for()
+    found["stripe-in-trouble"] = faults(phone)
+    assert {name: there for name, there in found.items() if there} == {}
 
 
 def test_no_key_and_no_screen_reader_comes_to_the_forms_trap(page, site):
@@ -58,31 +56,51 @@ def test_no_key_and_no_screen_reader_comes_to_the_forms_trap(page, site):
     ]  # fmt: skip
 
 
-def test_pages_fit_a_phone_of_320_pixels(browser, site, world):
-    with browser.new_context(viewport={"width": 320, "height": 640}) as context:
-        page = context.new_page()
-        page.goto(site)
-        assert overflow(page) == 0
-        page.get_by_role("button", name="Continue to payment").click()
-        page.get_by_role("alert").wait_for()
-        assert overflow(page) == 0
-        fill_in_the_form(page, site)
-        page.goto(page.url)
-        page.get_by_role("link", name="Back").click()
-        page.wait_for_url(re.compile("from=back"))
-        assert overflow(page) == 0
+@pytest.mark.parametrize("page", ["unexpected", "still_opening", "other"])
+def test_pages_of_trouble_that_is_hard_to_come_by_are_accessible(phone, alone, app, page):
+    with app.test_request_context("/"):
+        body = render_template(f"errors/{page}.html", code=405, name="Method Not Allowed")
+    serve(phone, "**/trouble", body, "text/html")
+    phone.goto(f"{alone}/trouble")
+    assert faults(phone) == []
+
+
+def test_whatever_the_brands_colour_pages_can_be_read(phone, alone, world, variables, installed):
+    receipt = states.paid(states.Customer(alone, world, variables))
+    found = {}
+    for color in NASTY:
+        with installed(BRAND_COLOR=color).test_request_context("/"):
+            style = render_template("brand/colors.css")
+        serve(phone, "**/colors.css*", style, "text/css")
+        for name, address in {"form": alone, "receipt": receipt}.items():
+            phone.goto(address)
+            for scheme in ("light", "dark"):
+                phone.emulate_media(color_scheme=scheme)
+                found[color, name, scheme] = violations(phone, CONTRAST)
+    assert {look: there for look, there in found.items() if there} == {}
+
+
+def serve(page: Page, pattern: str, body: str, kind: str) -> None:
+    """Answer instead of the server."""
+    page.route(pattern, lambda route: route.fulfill(body=body, content_type=kind))
 
 
 def faults(page: Page) -> list[str]:
-    return [
-        f"{fault['id']}: {node['html']}"
-        for fault in Axe().run(page).response["violations"]
-        for node in fault["nodes"]
-    ]
-
-
-def overflow(page: Page) -> int:
-    """Pixels by which the page is wider than its window."""
-    return page.evaluate(
+    """What axe says in the light, and of contrast in the dark; and whether it runs out of the
+    window."""
+    page.emulate_media(color_scheme="light")
+    found = violations(page)
+    page.emulate_media(color_scheme="dark")
+    found += [f"dark: {fault}" for fault in violations(page, CONTRAST)]
+    wide = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
+    return found + [f"{wide} pixels too wide"] * (wide > 0)
+
+
+def violations(page: Page, options: dict[str, list[str]] | None = None) -> list[str]:
+    return [
+        f"{fault['id']}: {node['html']}"
+        for fault in Axe().run(page, options=options).response["violations"]
+        for node in fault["nodes"]
+    ]

@@ -48,6 +48,8 @@ PATIENCE = 3
 LATE = 15
 # Seconds between polls, before and after that.
 POLL_EVERY, LATE_POLL_EVERY = 2, 10
+# Polls that the whole page loaded anew, as it is without JavaScript, counts for.
+A_LOOK = LATE_POLL_EVERY // POLL_EVERY
 
 
 @bp.get("")
@@ -84,8 +86,11 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         refunds=_refunds_of(payment),
         can_be_paid=can_be_paid(payment),
         waits=state in ("waiting", "late"),
+        origin=origin if origin in ("stripe", "back") else None,
         poll_every=LATE_POLL_EVERY if state == "late" else POLL_EVERY,
         next_poll=f"{url_for('.status', payment_id=payment_id)}?from=stripe&polls={polls + 1}",
+        next_look=f"{url_for('.show', payment_id=payment_id)}?from=stripe&polls={polls + A_LOOK}",
+        look_every=LATE_POLL_EVERY,
     )
 
 

@@ -268,3 +268,9 @@ def test_the_form_may_lead_to_stripes_page_and_nowhere_else(client, world):
 
 def test_the_form_tells_that_no_money_moves_in_test_mode(client):
     assert "Test mode" in client.get("/").text
+
+
+def test_search_engines_are_told_what_the_form_is_for(client, world):
+    page = client.get("/").text
+    assert '<meta name="description" content="Pay Northlight Consulting. Enter the amount' in page
+    assert "noindex" not in page

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from payflow.payment_words import SHOWN
 from payflow.web.payments import LATE
 from tests.http.conftest import retold
 
@@ -100,11 +101,16 @@ WORDS = [
     ("expired", "", "This payment did not go through", "It was not completed in time. No money"),
     ("canceled", "", "This payment was canceled", "If you want to pay all the same, you can."),
     ("declined", "?from=back", "Not paid: the card was declined", "too little money. No money was"),
-    ("refunded", "", "Refunded", "Refunded €12.50,"),
+    ("refunded", "", "Refunded", "Refunded €12.50 ,"),
     ("partially_refunded", "", "Partly refunded", "Kept €8.25"),
     ("disputed", "", "Payment received, being clarified", "Your bank has asked"),
     ("reversed", "", "Reversed by the bank", "Your bank has taken this payment back."),
 ]
+
+
+def test_every_state_has_a_sign_of_its_own():
+    signs = [shown.icon for shown in SHOWN.values()]
+    assert len(set(signs)) == len(signs)
 
 
 @pytest.mark.parametrize("part", ["", "/status"])
@@ -187,9 +193,16 @@ def test_nothing_can_take_the_focus_while_the_page_is_polled(client, payment, pa
 
 def test_a_waiting_page_goes_on_without_javascript(client, payment, page_of):
     payment("open")
-    page = client.get(f"{page_of()}?from=stripe").text
-    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in page
-    assert f'<a href="{page_of()}?from=stripe">Check again</a>' in page
+    # Each look counts for five polls: after three of them, half a minute, the confirmation is late.
+    shown = client.get(f"{page_of()}?from=stripe").text
+    for polls in (5, 10, 15):
+        assert "Confirming your payment…" in shown
+        address = f"{page_of()}?from=stripe&amp;polls={polls}"
+        refresh = f'<meta http-equiv="refresh" content="10; url={address}">'
+        assert f"<noscript>{refresh}</noscript>" in shown
+        assert f'<a href="{address}">Check again</a>' in shown
+        shown = client.get(address.replace("&amp;", "&")).text
+    assert "Still waiting for the confirmation" in shown
 
 
 def test_a_receipt_tells_amount_purpose_reference_date_and_number(client, payment, page_of, rows):
@@ -200,6 +213,31 @@ def test_a_receipt_tells_amount_purpose_reference_date_and_number(client, paymen
         assert shown in words
     assert f"{paid_at:%-d %B %Y, %H:%M} UTC" in words
     assert "Print receipt" in words
+    assert f'data-copy="{number}"' in client.get(page_of()).text
+
+
+@pytest.mark.parametrize("status", ["disputed", "reversed", "review"])
+def test_what_the_business_must_answer_offers_to_write_to_it(
+    client, payment, page_of, rows, status
+):
+    payment(status)
+    ((number,),) = rows("SELECT receipt_number FROM payments")
+    offer = f'href="mailto:billing@northlight.example?subject={number}"'
+    assert offer in client.get(page_of()).text
+
+
+@pytest.mark.parametrize(
+    ("status", "query", "looks_again"),
+    [("open", "?from=stripe", None), ("open", "?from=back", "?from=back"), ("processing", "", "")],
+)
+def test_a_page_that_is_polled_no_more_says_where_to_look_when_it_is_seen_again(
+    client, payment, page_of, status, query, looks_again
+):
+    payment(status)
+    said = re.search(r'data-look-again="([^"]+)"', client.get(page_of() + query).text)
+    assert (said and said[1]) == (
+        None if looks_again is None else f"{page_of()}/status{looks_again}"
+    )
 
 
 @pytest.mark.parametrize("query", ["", "?from=stripe", "?from=back"])

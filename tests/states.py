@@ -1,0 +1,229 @@
+"""A payment in each state that a customer can see, brought there as customers, banks and the owner
+do it: through the form, Stripe's page and the stand-in's desk. No worker may run beside it, which
+would end the waiting. For tests of how pages look, and for scripts/state_pictures.py."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import requests
+from playwright.sync_api import Page
+
+from tests.http.conftest import FORM, hidden_fields, retold, sign
+from tests.stack import Program, World, until
+
+INVOICE = FORM | {"amount": "1,250.00", "reference": "PO-7731"}
+NO_MONEY_LEFT = "4000000000009995"
+PAYS, FAILS = "AT611904300234573201", "AT861904300235473202"
+OUT_OF_ORDER = [{"on": "POST /v1/checkout/sessions", "fault": "429"}]
+
+
+class Customer:
+    """One person with one payment, known by its page's address."""
+
+    def __init__(self, site: str, world: World, variables: Mapping[str, str]):
+        self.site, self.world, self.variables = site, world, variables
+        self.http = requests.Session()
+        self.form = INVOICE | hidden_fields(self.http.get(f"{site}/", timeout=5).text)
+        self.session_url = self.send()
+        self.page = self.session()["success_url"].partition("?")[0]
+
+    def send(self, **changes: str) -> str:
+        answer = self.http.post(
+            f"{self.site}/checkout", self.form | changes, timeout=20, allow_redirects=False
+        )
+        assert answer.status_code == 303, answer.text
+        return answer.headers["Location"]
+
+    def pay(self, card: str = "4242424242424242") -> None:
+        self.world.pay(self.session_url, card)
+
+    def ask_stripe(self, path: str, method: str = "GET", **data: Any) -> dict[str, Any]:
+        headers = {"Authorization": "Bearer sk_test_payflow_tests"}
+        url = f"{self.world.url}/v1/{path}"
+        answer = requests.request(method, url, headers=headers, data=data, timeout=5)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def session(self) -> dict[str, Any]:
+        return self.ask_stripe(f"checkout/sessions/{self.session_url.rpartition('/')[2]}")
+
+    def intent(self) -> str:
+        return str(self.session()["payment_intent"])
+
+    def receipt_number(self) -> str:
+        (number,) = re.findall(r'data-copy="([^"]+)"', self.shown())
+        return str(number)
+
+    def shown(self) -> str:
+        return requests.get(f"{self.page}/status?from=back", timeout=5).text
+
+    def until_it_says(self, heading: str) -> str:
+        until(lambda: heading in self.shown())
+        return self.page
+
+
+def waiting(customer: Customer) -> str:
+    customer.world.set(webhook_delay_s=3600)
+    customer.pay()
+    customer.world.set(webhook_delay_s=0)
+    return f"{customer.page}?from=stripe"
+
+
+def late(customer: Customer) -> str:
+    return f"{waiting(customer)}&polls=15"
+
+
+def paid(customer: Customer) -> str:
+    customer.pay()
+    return customer.until_it_says("Payment received")
+
+
+def processing(customer: Customer) -> str:
+    customer.world.set(debit_delay_s=86_400)
+    customer.world.pay_by_debit(customer.session_url, PAYS)
+    return customer.until_it_says("Payment on its way")
+
+
+def failed(customer: Customer) -> str:
+    customer.world.set(debit_delay_s=0)
+    customer.world.pay_by_debit(customer.session_url, FAILS)
+    return customer.until_it_says("did not go through")
+
+
+def back(customer: Customer) -> str:
+    return f"{customer.page}?from=back"
+
+
+def unpaid(customer: Customer) -> str:
+    return customer.page
+
+
+def declined(customer: Customer) -> str:
+    customer.pay(NO_MONEY_LEFT)
+    return customer.until_it_says("declined") + "?from=back"
+
+
+def expired(customer: Customer) -> str:
+    customer.ask_stripe(f"checkout/sessions/{customer.session()['id']}/expire", "POST")
+    return customer.until_it_says("not completed in time")
+
+
+def canceled(customer: Customer) -> str:
+    command = Program(
+        "flask", "--app", "wsgi", "payments", "cancel", customer.receipt_number(),
+        environment=customer.variables,
+    )  # fmt: skip
+    assert command.process.wait(30) == 0, command.output()
+    command.log.close()
+    return customer.until_it_says("was canceled")
+
+
+def refunded_in_part(customer: Customer) -> str:
+    paid(customer)
+    customer.world.at_desk("refunds", payment_intent=customer.intent(), amount=42_500)
+    return customer.until_it_says("Partly refunded")
+
+
+def refunded(customer: Customer) -> str:
+    paid(customer)
+    customer.world.at_desk("refunds", payment_intent=customer.intent())
+    return customer.until_it_says("Refunded")
+
+
+def disputed(customer: Customer) -> str:
+    paid(customer)
+    customer.dispute = customer.world.at_desk("disputes", payment_intent=customer.intent())["id"]
+    return customer.until_it_says("being clarified")
+
+
+def reversed_by_the_bank(customer: Customer) -> str:
+    disputed(customer)
+    customer.world.at_desk(f"disputes/{customer.dispute}", outcome="lost")
+    return customer.until_it_says("Reversed by the bank")
+
+
+def review(customer: Customer) -> str:
+    customer.world.set(webhook_delay_s=3600)
+    customer.pay()
+    customer.world.set(webhook_delay_s=0)
+    kind = "checkout.session.completed"
+    event = customer.world.events(kind, limit=1)[0]
+    body = json.dumps(retold(event, amount_total=1))
+    requests.post(f"{customer.site}/webhooks/stripe", body, headers=sign(body), timeout=5)
+    return customer.until_it_says("being checked")
+
+
+def replaced(customer: Customer) -> str:
+    customer.send(amount="990.00")
+    return customer.until_it_says("You have changed this payment")
+
+
+# What the customer sees, by its name.
+PAYMENTS: Mapping[str, Callable[[Customer], str]] = {
+    "waiting": waiting,
+    "late": late,
+    "processing": processing,
+    "paid": paid,
+    "back-from-stripe": back,
+    "declined": declined,
+    "failed": failed,
+    "expired": expired,
+    "canceled": canceled,
+    "not-paid-yet": unpaid,
+    "partly-refunded": refunded_in_part,
+    "refunded": refunded,
+    "disputed": disputed,
+    "reversed": reversed_by_the_bank,
+    "in-review": review,
+    "replaced": replaced,
+}
+
+
+def addresses(site: str, world: World, variables: Mapping[str, str]) -> dict[str, str]:
+    """A payment brought into each state: where to look at it."""
+    return {name: bring(Customer(site, world, variables)) for name, bring in PAYMENTS.items()}
+
+
+# --- pages that are no payment's -------------------------------------------------------------
+
+
+def form(page: Page, site: str) -> None:
+    page.goto(f"{site}/?amount=1250&currency=eur&description=Invoice+2026-118")
+
+
+def form_with_errors(page: Page, site: str) -> None:
+    page.goto(f"{site}/?amount=0.10&currency=eur&email=customer@example")
+    page.get_by_role("button", name="Continue to payment").click()
+    page.get_by_role("alert").wait_for()
+
+
+def form_without_stripe(page: Page, site: str) -> None:
+    """The stand-in is OUT_OF_ORDER."""
+    page.goto(f"{site}/?amount=1250&currency=eur&description=Invoice+2026-118")
+    page.get_by_label("Your name").fill(INVOICE["name"])
+    page.get_by_label("E-mail for the receipt").fill(INVOICE["email"])
+    page.get_by_role("button", name="Continue to payment").click()
+    page.get_by_role("alert").wait_for()
+
+
+def unknown(page: Page, site: str) -> None:
+    page.goto(f"{site}/payments/7d0a2b4e-0000-4000-8000-000000000001")
+
+
+def form_kept_too_long(page: Page, site: str) -> None:
+    page.goto(site)
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Continue to payment").click()
+    page.get_by_role("heading", name="Please send the form once more").wait_for()
+
+
+OTHERS: Mapping[str, Callable[[Page, str], None]] = {
+    "form": form,
+    "form-errors": form_with_errors,
+    "form-stripe-in-trouble": form_without_stripe,
+    "unknown": unknown,
+    "form-too-old": form_kept_too_long,
+}
