@@ -41,7 +41,7 @@ bench: setup ## measure the webhook and the pages
 lighthouse: chromium ## hold the form and the receipt against Lighthouse (needs node)
 	@command -v npm > /dev/null || { echo 'make lighthouse needs node 18.16 or newer, with npm' >&2; exit 1; }
 	@test bench/lighthouse/node_modules/.package-lock.json -nt bench/lighthouse/package-lock.json || \
-		npm ci --prefix bench/lighthouse --ignore-scripts --no-audit --no-fund --silent
+		npm ci --prefix bench/lighthouse --ignore-scripts --no-audit --no-fund --loglevel=error
 	@$(PY) -m bench.lighthouse $(VENV)/chromium-path
 
 lock: ## resolve requirements.in and requirements-dev.in anew (needs uv)
