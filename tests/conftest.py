@@ -21,6 +21,7 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from procrastinate import PsycopgConnector
 from procrastinate.periodic import PeriodicRegistry
@@ -42,6 +43,10 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+# A busy machine is slow, and that is no fault of what is tested.
+hypothesis_settings.register_profile("payflow", deadline=None)
+hypothesis_settings.load_profile("payflow")
 
 # Holds all that the stand-in says against Stripe's published document.
 pytest_plugins = ["tests.contract.plugin"]
