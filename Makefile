@@ -7,11 +7,11 @@ PYTEST := $(PY) -m pytest
 SOURCES := payflow sandbox wsgi.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick soak lint messages bench lock clean setup chromium
+.PHONY: help demo test quick soak lint messages bench lighthouse lock clean setup chromium
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: setup ## run the whole of payflow on this machine (PORT, SANDBOX_PORT, PAYFLOW_DATA move it)
 	@exec $(PY) -m sandbox.demo
@@ -37,6 +37,12 @@ messages: setup ## bring translations/ up to date with what is said, and compile
 
 bench: setup ## measure the webhook and the pages
 	@$(PY) -m bench
+
+lighthouse: chromium ## hold the form and the receipt against Lighthouse (needs node)
+	@command -v npm > /dev/null || { echo 'make lighthouse needs node 18.16 or newer, with npm' >&2; exit 1; }
+	@test bench/lighthouse/node_modules/.package-lock.json -nt bench/lighthouse/package-lock.json || \
+		npm ci --prefix bench/lighthouse --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(PY) -m bench.lighthouse $(VENV)/chromium-path
 
 lock: ## resolve requirements.in and requirements-dev.in anew (needs uv)
 	@command -v uv > /dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }

@@ -1,6 +1,8 @@
 """How gunicorn serves payflow; `GUNICORN_CMD_ARGS` or the command line override it."""
 
 import os
+import socket
+import struct
 
 # Two processes, so that one that dies leaves the other; threads, since requests wait for Postgres.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
@@ -13,3 +15,16 @@ keepalive = 75
 accesslog = None
 # Nothing of ours talks to it, and it is a file in a place that may not be writable.
 control_socket_disable = True
+
+# Seconds that a client may be silent in the middle of a request.
+client_patience = int(os.environ.get("CLIENT_PATIENCE", "20"))
+
+
+def when_ready(server):
+    """Else a request of which no more comes holds its thread for ever, and few of them all threads.
+
+    A connection has the options of the socket that it was accepted on.
+    """
+    for listener in server.LISTENERS:
+        patience = struct.pack("ll", client_patience, 0)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)

@@ -81,6 +81,9 @@ class Contender:
             "ALERT_EMAIL": "owner@northlight.example",
             "BUSINESS_NAME": "Northlight Consulting",
             "CURRENCIES": "EUR,USD",
+            # All its customers come from here.
+            "LIMIT_PER_ADDRESS": "1000000 per minute",
+            "LIMIT_PER_EMAIL": "1000000 per minute",
         }
 
     @contextmanager

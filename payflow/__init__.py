@@ -23,7 +23,7 @@ from pathlib import Path
 from flask import Flask
 from flask_migrate import Migrate
 
-from payflow import cli, emails, errors, formats, gateway, i18n, security, web
+from payflow import cli, emails, errors, formats, gateway, i18n, limits, security, web
 from payflow.config import Settings
 from payflow.db import db, engine_options
 
@@ -38,9 +38,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(
         PAYFLOW=settings,
         SECRET_KEY=settings.secret_key,
-        SESSION_COOKIE_NAME="payflow",
+        # Nothing beside us on the domain can set a cookie of such a name, which https demands.
+        SESSION_COOKIE_NAME="__Host-payflow" if settings.is_https else "payflow",
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
+        SESSION_COOKIE_SECURE=settings.is_https,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(),
         # No form of ours is larger.
@@ -56,12 +57,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     gateway.init_app(app)
     i18n.init_app(app)
     formats.init_app(app, settings)
-    for module in (errors, security, web, cli):
+    for module in (errors, security, limits, web, cli):
         module.init_app(app)
     return app
 
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("procrastinate", "stripe", "alembic.runtime.plugins"):
+    for chatty in ("procrastinate", "stripe", "alembic.runtime.plugins", "flask-limiter"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

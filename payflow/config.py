@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from flask import current_app
+from limits import parse_many
 from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -94,6 +95,11 @@ class Settings(BaseSettings):
     timezone: str = "UTC"
     locale: str = "en"
 
+    limit_per_address: str = "60 per hour; 300 per day"
+    limit_per_email: str = "20 per hour; 60 per day"
+    limit_storage: str = "memory://"
+    trusted_proxies: int = 0
+
     @classmethod
     def load(cls) -> Self:
         """Read the environment; raises ConfigError with a sentence per variable."""
@@ -118,6 +124,11 @@ class Settings(BaseSettings):
     @property
     def mail_starttls(self) -> bool:
         return not self.mail_implicit_tls and self.mail_server not in LOOPBACK
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach payflow by https alone."""
+        return self.public_url.startswith("https://")
 
     @property
     def public_host(self) -> str:
@@ -309,6 +320,29 @@ class Settings(BaseSettings):
         except (UnknownLocaleError, ValueError):
             raise ValueError("is no locale; use one like en, en_GB or de") from None
 
+    @field_validator("limit_per_address", "limit_per_email")
+    @classmethod
+    def _rates(cls, value: str) -> str:
+        try:
+            parse_many(value)
+        except ValueError:
+            raise ValueError("must be limits like 60 per hour; 300 per day") from None
+        return value
+
+    @field_validator("limit_storage")
+    @classmethod
+    def _counts_stand_in(cls, value: str) -> str:
+        if not re.fullmatch(r"memory://|rediss?://\S+", value):
+            raise ValueError("must be memory:// or the address of a Redis, like redis://host:6379")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _how_many(cls, value: int) -> int:
+        if value < 0:
+            raise ValueError("must be the number of proxies in front of payflow, 0 or more")
+        return value
+
     @model_validator(mode="after")
     def _refuse_unsafe_mixes(self) -> Self:
         if self.stripe_publishable_key and self.livemode != (
@@ -320,7 +354,7 @@ class Settings(BaseSettings):
             )
         if self.stripe_api_base:
             self._refuse_stand_in_for_real_money()
-        elif self.livemode and not self.public_url.startswith("https://"):
+        elif self.livemode and not self.is_https:
             raise ValueError(
                 "PUBLIC_URL must begin with https:// when the Stripe key is a live one."
             )

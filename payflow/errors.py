@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from payflow.checkout import StillOpening
 from payflow.db import db
 from payflow.gateway import GatewayError
+from payflow.limits import TooMany
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf_error)
     app.register_error_handler(StillOpening, _still_opening)
     app.register_error_handler(GatewayError, _gateway_error)
+    app.register_error_handler(TooMany, _too_many)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -42,6 +44,11 @@ def _still_opening(error: StillOpening) -> ResponseReturnValue:
 def _gateway_error(error: GatewayError) -> ResponseReturnValue:
     log.error("Stripe: %s", error)
     return render_template("errors/gateway.html"), 502
+
+
+def _too_many(error: TooMany) -> ResponseReturnValue:
+    page = render_template("errors/too_many.html", retry_after=error.retry_after)
+    return page, 429, {"Retry-After": str(error.retry_after)}
 
 
 def _unexpected(error: Exception) -> ResponseReturnValue:

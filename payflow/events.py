@@ -178,6 +178,7 @@ def note_found(news: News, outcome: str, payment_id: UUID | None) -> None:
     values = {"tries": 0, "outcome": outcome, "handled_at": clock.now(), "payment_id": payment_id}
     if outcome == "unmatched":
         values |= {"payload": news.event, **_waiting(news)}
+        _alert_if_ours(news)
     db.session.execute(
         upsert(EVENTS).values(**_identity(news.event), **values).on_conflict_do_nothing()
     )
@@ -255,8 +256,17 @@ def _insert(
     return db.session.execute(TAKE_OVER, {"event_id": event["id"]} | values).one_or_none()
 
 
+def _alert_if_ours(news: News) -> None:
+    """One that bears our mark is of a payment that was made here and is gone, as after an older
+    backup was brought back: money that nobody here asks about. Tell the operator, once a day."""
+    if news.named.attempt_id:
+        about = f"lost payment, {clock.now():%Y-%m-%d}"
+        outbox.queue_letters(None, [Owed("owner_webhooks", OWNER, about)])
+
+
 def _mark_unmatched(news: News) -> None:
     log.warning("event %s is about a payment that is not known here", news.event["id"])
+    _alert_if_ours(news)
     db.session.execute(
         update(EVENTS)
         .where(EVENTS.c.id == news.event["id"])

@@ -1,10 +1,10 @@
 """How amounts, times and addresses are written, in pages and letters alike: Jinja's filters."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
+from babel.dates import format_datetime, format_timedelta
 from flask import Flask
 from flask_babel import gettext
 
@@ -20,6 +20,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         "paid_of": amount_paid,
         "date": date,
         "masked": masked,
+        "in_time": in_time,
         "inert": inert,
     }
     app.jinja_env.globals |= {"business": settings.business, "brand": settings.brand}
@@ -40,6 +41,14 @@ def date(moment: datetime) -> str:
     local = moment.astimezone(ZoneInfo(current_settings().timezone))
     # A pattern of Babel's: day, month, year, time, time zone, in the order of the language.
     return format_datetime(local, gettext("d MMMM y, HH:mm zzz"), locale=i18n.locale())
+
+
+def in_time(seconds: int) -> str:
+    """How long to wait, rounded up, as who reads this page says it: in 12 minutes."""
+    unit = next((size for size in (86400, 3600) if seconds >= 2 * size), 60)
+    wait = timedelta(seconds=-(-seconds // unit) * unit)
+    # The threshold keeps Babel from making 90 minutes 2 hours.
+    return format_timedelta(wait, add_direction=True, threshold=2, locale=i18n.locale())
 
 
 def masked(email: str) -> str:

@@ -4,6 +4,7 @@ A call raises GatewayError, and no transaction or lock may be open across one.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -45,9 +46,9 @@ class GatewayError(Exception):
     network's. `too_many`: Stripe wants to be asked less. `forbidden`: our key may not ask that.
     `for_all`: no other question would be answered either.
     `reason`: Stripe's words where the customer can do something about it; others name our keys.
-    `unknown`: Stripe has no such object. `about_object`: it refused this very question; others may
-    be answered. `retry_after`: seconds that Stripe asks us to wait, None
-    where it does not.
+    `unknown`: Stripe has no such object, or none for this key. `about_object`: it refused this very
+    question; others may be answered. `retry_after`: seconds that Stripe asks us to wait, None where
+    it does not.
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class GatewayError(Exception):
         *,
         status: int | None = None,
         reason: str = "",
+        code: str | None = None,
         retry_after: float | None = None,
     ):
         super().__init__(message)
         self.permanent = status is not None and status not in (409, 429)
         self.ours = self.permanent and status is not None and status < 500
         self.reason = reason
-        self.unknown = status == 404
+        self.unknown = status == 404 or code == "resource_missing"
         self.forbidden = status == 403
         self.too_many = status == 429
         # No answer, too many questions, a wrong key: the next question would fare no better.
@@ -81,7 +83,8 @@ class NotAnEvent(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """An object of Stripe's, and Stripe's time when it said so."""
+    """An object of Stripe's, and Stripe's time when it was asked: what has become of the object
+    while the answer was on its way is newer than the answer."""
 
     object: Mapping[str, Any]
     at: datetime
@@ -189,6 +192,7 @@ def _call(method: Callable[..., Any], *arguments: Any) -> Answer:
         raise RuntimeError("a transaction is open while Stripe is asked")
     if before_each := _meter.get():
         before_each()
+    began = time.monotonic()
     try:
         answered = method(*arguments)
     except stripe.StripeError as error:
@@ -197,10 +201,12 @@ def _call(method: Callable[..., Any], *arguments: Any) -> Answer:
             message,
             status=error.http_status,
             reason=message if error.code in CUSTOMERS_MATTER else "",
+            code=error.code,
             retry_after=_seconds((error.headers or {}).get("Retry-After")),
         ) from error
     response, told = answered.last_response, answered.to_dict()
-    return Answer(told, _time_of(response.headers if response else {}, told))
+    took = timedelta(seconds=int(time.monotonic() - began))
+    return Answer(told, _time_of(response.headers if response else {}, told) - took)
 
 
 def _seconds(header: str | None) -> float | None:
@@ -208,7 +214,7 @@ def _seconds(header: str | None) -> float | None:
 
 
 def _time_of(headers: Mapping[str, str], told: Mapping[str, Any]) -> datetime:
-    """When Stripe said so. What it says again under an idempotency key, it said when it made the
+    """When Stripe answered. What it says again under an idempotency key, it said when it made the
     object: by the Date, old words would count for more than all that has been told since."""
     if headers.get("Idempotent-Replayed") == "true" and told.get("created"):
         return moment(told, "created")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import case, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from payflow import clock, event_types, events, gateway, payments, queue, record, refunds
@@ -36,8 +36,11 @@ log = logging.getLogger(__name__)
 
 # An attempt that has no session by then never gets one from the request that made it.
 LONGEST_REQUEST = timedelta(seconds=gateway.LONGEST_CALL)
-# The customer's page may have Stripe asked so often, with such pauses: for 5 minutes.
+# The customer's page may have Stripe asked so often with such pauses: for 5 minutes. After that
+# with longer ones, for as long as it waits: else who knows its address could use them all up before
+# the customer has paid.
 PAGE_CHECKS, PAGE_CHECK_EVERY = 30, timedelta(seconds=10)
+LATER_PAGE_CHECK_EVERY = timedelta(minutes=5)
 # Stripe is asked about an event's object with pauses that grow up to a day, for as long as events
 # can be read back.
 LAST_LOOK_UP, ASKED_FOR = timedelta(days=1), gateway.EVENTS_LISTED
@@ -194,15 +197,18 @@ def _listed(kind: str, **filters: Any) -> Iterator[Telling]:
 
 
 def check_for_page(payment_id: UUID) -> None:
-    """The customer waits: queue a question to Stripe, unless there was one just now or were many
-    already; commits."""
+    """The customer waits: queue a question to Stripe, unless there was one just now, or lately
+    where there were many already; commits."""
     now = clock.now()
+    long_enough_ago = case(
+        (Payment.page_checks < PAGE_CHECKS, now - PAGE_CHECK_EVERY),
+        else_=now - LATER_PAGE_CHECK_EVERY,
+    )
     queued = db.session.execute(
         update(Payment)
         .where(
             Payment.id == payment_id,
-            Payment.page_checks < PAGE_CHECKS,
-            or_(Payment.page_check_at.is_(None), Payment.page_check_at < now - PAGE_CHECK_EVERY),
+            or_(Payment.page_check_at.is_(None), Payment.page_check_at < long_enough_ago),
         )
         .values(page_check_at=now, page_checks=Payment.page_checks + 1)
         .returning(Payment.id)

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from payflow import clock, formats, gateway, payments, timeline
 from payflow.db import db
 from payflow.facts.attempts import AttemptFacts
-from payflow.facts.objects import REFUND, REFUND_KEY, uuid_in
+from payflow.facts.objects import INTENT, REFUND, REFUND_KEY, uuid_in
 from payflow.facts.refunds import COUNTING
 from payflow.facts.tellings import Telling
 from payflow.known import Known, facts_of
@@ -151,7 +151,8 @@ def ask(row_id: UUID) -> None:
     try:
         answer = gateway.create_refund(parameters, idempotency_key=str(row.id))
     except gateway.GatewayError as error:
-        if not error.about_object:
+        # Stripe has told us of that PaymentIntent: the key is of another account, or another mode.
+        if error.unknown or not error.about_object:
             raise
         _refuse(row, str(error))
         raise Refused(str(error)) from error
@@ -202,4 +203,6 @@ def _look_for(row: Refund) -> None:
                 record(row.payment_id, [Telling(made, page.at, by_retrieval=True)], OPERATOR)
                 db.session.commit()
                 return
+    # An account that does not know the PaymentIntent has no such refund either: GatewayError.
+    gateway.retrieve(INTENT, str(attempt.payment_intent_id))
     _refuse(row, "the request never reached Stripe", by=OPERATOR)

@@ -20,6 +20,7 @@ DELIVERY = "delivery_faults"
 
 # How many seconds a fault takes if its rule doesn't say; what they mean is in the README.
 API_SECONDS: Mapping[str, float | None] = {
+    "401": None,
     "402": None,
     "500": None,
     "500_after": None,

@@ -72,7 +72,7 @@ def payflow() -> Iterator[tuple[str, World, dict[str, str]]]:
             "gunicorn", "-c", "gunicorn.conf.py", "-b", address, "wsgi:app", environment=variables
         )
         running.callback(web.stop)
-        until(lambda: answers(site))
+        until(lambda: answers(site), seconds=60)
         yield site, world, variables
 
 

@@ -31,12 +31,11 @@ document.addEventListener("visibilitychange", () => {
 });
 
 new MutationObserver(() => {
-  const now = status();
-  if (now && now.dataset.announcement !== told) {
-    told = now.dataset.announcement;
-    announce(told);
-    const rest = document.title.slice(document.title.indexOf(" – "));
-    document.title = told + rest;
+  const now = status()?.dataset.announcement;
+  if (now && now !== told) {
+    announce(now);
+    document.title = document.title.replace(told, () => now);
+    told = now;
   }
 }).observe(document.getElementById("live"), { childList: true });
 

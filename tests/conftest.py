@@ -10,7 +10,9 @@ import smtplib
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,13 +21,14 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from procrastinate import PsycopgConnector
 from procrastinate.periodic import PeriodicRegistry
 
 from payflow import clock, create_app, queue
 from payflow.db import db
 from sandbox.demo.postgres import Postgres
+from tests.browser.watch import Watch
 from tests.stack import ROOT, Program, World, environment, free_port, settings_of, until
 
 # Written by scripts/find_chromium.py, as `make test` begins.
@@ -222,6 +225,20 @@ async def _work_off(worker: Any, at_once: int) -> None:
         )
 
 
+@pytest.fixture
+def flask(app: Flask) -> Callable[..., Any]:
+    """Run a command; answers its result, with output and exit status."""
+
+    def run(*words: str, ends: int = 0) -> Any:
+        result = app.test_cli_runner().invoke(args=list(words))
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == ends, result.output
+        return result
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def _web(variables: dict[str, str], public_url: str, _app: Flask) -> Iterator[Program]:
     address = public_url.removeprefix("http://")
@@ -241,9 +258,16 @@ def _worker(variables: dict[str, str], app: Flask) -> Iterator[Program]:
 
 
 @pytest.fixture
-def site(_web: Program, _worker: Program, app: Flask, world: World, public_url: str) -> str:
-    """The whole of payflow, running as it is deployed; answers its address."""
+def web(_web: Program, app: Flask, world: World, public_url: str) -> str:
+    """payflow's web server without its worker: no letter leaves, and Stripe is not asked by itself.
+    Answers its address."""
     return public_url
+
+
+@pytest.fixture
+def site(web: str, _worker: Program) -> str:
+    """The whole of payflow, running as it is deployed; answers its address."""
+    return web
 
 
 @pytest.fixture(scope="session")
@@ -255,21 +279,40 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page in a browser of its own; a message on its console fails the test."""
-    with browser.new_context() as context:
-        page, complaints = context.new_page(), []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield page
-        assert complaints == []
+def new_page(browser: Browser, web: str, world: World) -> Iterator[Callable[..., Page]]:
+    """Pages in a browser of its own each, set up by Playwright's words for a context, or with the
+    settings in a folder of its own (`profile`). What one says on its console, or asks of any origin
+    but its own, fails the test, unless it `may` say so."""
+    with ExitStack() as contexts:
+        watches = []
+
+        def open_page(may: str = "", profile: Path | None = None, **options: Any) -> Page:
+            context = contexts.enter_context(
+                _browser_of(browser, profile) if profile else browser.new_context(**options)
+            )
+            watches.append(Watch(context, {web, world.url}, may))
+            return context.new_page()
+
+        yield open_page
+        assert [fault for watch in watches for fault in watch.faults] == []
+
+
+def _browser_of(browser: Browser, profile: Path) -> BrowserContext:
+    return browser.browser_type.launch_persistent_context(
+        profile, executable_path=CHROMIUM.read_text().strip(), args=CHROMIUM_ARGUMENTS
+    )
 
 
 @pytest.fixture
-def plain_page(browser: Browser) -> Iterator[Page]:
+def page(new_page: Callable[..., Page]) -> Page:
+    """A page in a browser of its own."""
+    return new_page()
+
+
+@pytest.fixture
+def plain_page(new_page: Callable[..., Page]) -> Page:
     """A page in a browser with JavaScript switched off."""
-    with browser.new_context(java_script_enabled=False) as context:
-        yield context.new_page()
+    return new_page(java_script_enabled=False)
 
 
 def _answers(url: str) -> bool:

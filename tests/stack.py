@@ -165,6 +165,9 @@ def environment(database_url: str, world: World, public_url: str) -> dict[str, s
         "BUSINESS_URL": "https://northlight.example",
         "CURRENCIES": "USD,EUR,GBP,JPY,KWD",
         "AMOUNT_MAX": "usd:10000",
+        # The tests come from one address, with one e-mail address.
+        "LIMIT_PER_ADDRESS": "100000 per minute",
+        "LIMIT_PER_EMAIL": "100000 per minute",
     }
 
 

@@ -42,6 +42,20 @@ def test_every_page_in_every_state_is_accessible_and_fits(phone, alone, world, v
     assert {name: there for name, there in found.items() if there} == {}
 
 
+def test_no_key_and_no_screen_reader_comes_to_the_forms_trap(page, site):
+    page.goto(site)
+    assert page.locator("#subject").count() == 1
+    assert page.get_by_role("textbox").count() == 5  # amount, purpose, reference, name, e-mail
+    reached = []
+    page.locator("#amount").focus()
+    for _ in range(8):
+        reached.append(page.evaluate("document.activeElement.name || document.activeElement.type"))
+        page.keyboard.press("Tab")
+    assert reached[:7] == [
+        "amount", "currency", "description", "reference", "name", "email", "submit",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("page", ["unexpected", "still_opening", "other"])
 def test_pages_of_trouble_that_is_hard_to_come_by_are_accessible(phone, alone, app, page):
     with app.test_request_context("/"):

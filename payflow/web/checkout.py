@@ -10,11 +10,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
+from flask_wtf.csrf import CSRFError
 from markupsafe import Markup
 from wtforms import EmailField, Field, HiddenField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
-from payflow import checkout, formats, i18n, money
+from payflow import checkout, formats, i18n, limits, money
 from payflow.config import current_settings
 from payflow.gateway import GatewayError
 from payflow.payments import Details
@@ -58,6 +59,8 @@ class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without t
         [DataRequired(_l("Enter your e-mail address")), _at_most(254)],
         filters=[_trimmed],
     )
+    # A trap: people don't see it, and browsers have nothing to fill it in with. Programs do.
+    subject = StringField(_l("Leave this empty"))
     nonce = HiddenField()
     # In which the amount was asked for: 1,250 is not the same in all.
     language = HiddenField()
@@ -108,7 +111,7 @@ def form() -> ResponseReturnValue:
     form = _form(request.args)
     form.amount.data = money.rewrite(form.amount.data or "", i18n.locale())
     form.language.data = i18n.language()
-    form.nonce.data = secrets.token_urlsafe(16)
+    form.nonce.data, form.subject.data = secrets.token_urlsafe(16), ""
     # Known before the form is sent: two clicks at once must come from one browser.
     _browser()
     response = current_app.make_response(_page(form))
@@ -121,15 +124,36 @@ def form() -> ResponseReturnValue:
 def submit() -> ResponseReturnValue:
     """To Stripe's page, or back to the form with what is wrong."""
     form = _form(request.form)
+    if form.subject.data:
+        return _caught(form)
     if not form.validate():
         return _page(form), 422
     try:
+        limits.count_form(form.email.data)
         destination = checkout.start(form.details(), _form_key(form.nonce.data))
+    except limits.TooMany as reached:
+        page = _page(form, retry_after=reached.retry_after)
+        return page, 429, {"Retry-After": str(reached.retry_after)}
     except GatewayError as error:
         current_app.logger.error("Stripe did not open a session: %s", error)
         return _page(form, trouble=error), 502
     page = url_for("payments.show", payment_id=destination.payment_id)
     return redirect(destination.url or page, 303)
+
+
+@bp.errorhandler(CSRFError)
+def _not_ours(error: CSRFError) -> ResponseReturnValue:
+    """The form anew, with what was typed: nothing comes of it until it is sent again."""
+    current_app.logger.info("form refused: %s", error.description)
+    return _page(_form(request.form), once_more="cookies"), 400
+
+
+def _caught(form: PaymentForm) -> ResponseReturnValue:
+    """What fell into the trap is answered as any mistake is, and tells a person how to go on."""
+    limits.count_caught()
+    current_app.logger.warning("form caught in the trap, from %s", limits.network())
+    form.subject.data = ""
+    return _page(form, once_more="unread"), 422
 
 
 def _form(values: object) -> PaymentForm:
@@ -140,13 +164,28 @@ def _form(values: object) -> PaymentForm:
     return form
 
 
-def _page(form: PaymentForm, trouble: GatewayError | None = None) -> str:
+def _page(
+    form: PaymentForm,
+    trouble: GatewayError | None = None,
+    retry_after: int | None = None,
+    once_more: str = "",
+) -> str:
+    """The form, with what became of it: Stripe's trouble, the seconds to wait where a limit is
+    reached, or why it is to be sent once more."""
     settings = current_settings()
-    limits = {
+    bounds = {
         currency: (settings.minimum[currency], settings.maximum.get(currency))
         for currency in settings.currencies
     }
-    return render_template("form.html", form=form, limits=limits, trouble=trouble, control=_control)
+    return render_template(
+        "form.html",
+        form=form,
+        limits=bounds,
+        trouble=trouble,
+        retry_after=retry_after,
+        once_more=once_more,
+        control=_control,
+    )
 
 
 def _control(field: Field, hint_id: str = "", **attributes: str) -> Markup:
@@ -156,6 +195,9 @@ def _control(field: Field, hint_id: str = "", **attributes: str) -> Markup:
         attributes["aria-describedby"] = " ".join(ids)
     if field.errors:
         attributes["aria-invalid"] = "true"
+    if field.type == "StringField":
+        # What is typed runs from right to left where its letters do.
+        attributes["dir"] = "auto"
     markup: Markup = field(**attributes)
     return markup
 

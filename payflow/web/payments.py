@@ -11,7 +11,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import bindparam, select
 
-from payflow import checkout, reconcile
+from payflow import checkout, limits, reconcile
 from payflow.db import AnyRow, db, without_transaction
 from payflow.facts.refunds import COUNTING
 from payflow.models import PAYMENTS, Refund
@@ -48,6 +48,8 @@ PATIENCE = 3
 LATE = 15
 # Seconds between polls, before and after that.
 POLL_EVERY, LATE_POLL_EVERY = 2, 10
+# Polls that the whole page loaded anew, as it is without JavaScript, counts for.
+A_LOOK = LATE_POLL_EVERY // POLL_EVERY
 
 
 @bp.get("")
@@ -64,6 +66,7 @@ def status(payment_id: UUID) -> ResponseReturnValue:
 def retry(payment_id: UUID) -> ResponseReturnValue:
     """To Stripe's page again, where the payment can still be paid."""
     _find(payment_id)
+    limits.count_retry(payment_id)
     destination = checkout.proceed(payment_id)
     return redirect(destination.url or url_for(".show", payment_id=payment_id), 303)
 
@@ -86,6 +89,8 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         origin=origin if origin in ("stripe", "back") else None,
         poll_every=LATE_POLL_EVERY if state == "late" else POLL_EVERY,
         next_poll=f"{url_for('.status', payment_id=payment_id)}?from=stripe&polls={polls + 1}",
+        next_look=f"{url_for('.show', payment_id=payment_id)}?from=stripe&polls={polls + A_LOOK}",
+        look_every=LATE_POLL_EVERY,
     )
 
 

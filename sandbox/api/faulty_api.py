@@ -10,7 +10,7 @@ import time
 
 from flask import Flask, Response, g, request
 
-from sandbox import clock, faults, settings
+from sandbox import clock, faults
 from sandbox.api import calls
 from sandbox.faults import Strike
 from sandbox.objects.cards import DECLINED
@@ -24,6 +24,7 @@ BROKEN = (
     "An unknown error occurred. Please contact us via https://support.stripe.com/contact if the"
     " error persists. (A fault of the sandbox.)"
 )
+REVOKED = "Invalid API Key provided: it was rolled or revoked. (A fault of the sandbox.)"
 TOO_MANY = (
     "Request rate limit exceeded. Learn more about rate limits here"
     " https://stripe.com/docs/rate-limits. (A fault of the sandbox.)"
@@ -42,6 +43,8 @@ def _before() -> Response | None:
     strike = g.strike = _strike()
     if strike is None:
         return None
+    if strike.fault == "401":
+        return calls.refuse(ApiError(401, REVOKED))
     if strike.fault in ("402", "500"):
         return _fail(strike.fault)
     if strike.fault == "429":
@@ -55,12 +58,10 @@ def _before() -> Response | None:
 
 
 def _strike() -> Strike | None:
-    with world().store.reading() as db:
-        switches = settings.current(db)
-    if not switches[faults.API]:
+    if not g.switches[faults.API]:
         return None
     with world().store.transaction() as db:
-        return faults.on_call(db, switches, request.method, request.path)
+        return faults.on_call(db, g.switches, request.method, request.path)
 
 
 def _fail(status: str) -> Response | None:

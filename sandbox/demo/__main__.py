@@ -135,6 +135,9 @@ class Demo:
             "BUSINESS_URL": "https://northlight.example",
             "SUPPORT_EMAIL": "billing@northlight.example",
             "CURRENCIES": "USD,EUR,GBP,JPY,KWD",
+            # Who plays comes from one address only, and may play for long.
+            "LIMIT_PER_ADDRESS": "1000 per hour",
+            "LIMIT_PER_EMAIL": "1000 per hour",
         }
 
     def sandbox(self, settings: Mapping[str, str], smtp_port: int) -> Program:

@@ -132,6 +132,14 @@ def test_limits_are_read_by_currency_and_a_bare_number_is_the_first_ones(load):
     assert settings.maximum == {"eur": 25050}
 
 
+def test_without_a_word_limits_are_there_and_no_proxy_is_believed(load):
+    settings = load()
+    assert settings.limit_per_address == "60 per hour; 300 per day"
+    assert settings.limit_per_email == "20 per hour; 60 per day"
+    assert settings.limit_storage == "memory://"
+    assert settings.trusted_proxies == 0
+
+
 @pytest.mark.parametrize(
     ("host", "port", "starttls", "implicit"),
     [
@@ -202,6 +210,8 @@ COLOR = "must be a colour of six hexadecimal digits, like #4338ca."
 PICTURE = "must be the address of a picture, like https://www.example.com/logo.png, without"
 DESCRIPTOR = "must be 5 to 22 plain Latin characters, a letter among them, none of"
 CODES = "must be currency codes separated by commas, like USD,EUR."
+RATES = "must be limits like 60 per hour; 300 per day."
+COUNTED = "must be memory:// or the address of a Redis, like redis://host:6379."
 LIMITS = "must be amounts by currency, like eur:5,jpy:500."
 
 
@@ -261,6 +271,13 @@ LIMITS = "must be amounts by currency, like eur:5,jpy:500."
         ("LOCALE", "english", "is no locale; use one like en, en_GB or de."),
         ("LOCALE", "xx_YY", "is no locale; use one like en, en_GB or de."),
         ("MAIL_PORT", "smtp", ""),
+        ("LIMIT_PER_ADDRESS", "many", RATES),
+        ("LIMIT_PER_ADDRESS", "60 per fortnight", RATES),
+        ("LIMIT_PER_EMAIL", "per hour", RATES),
+        ("LIMIT_STORAGE", "postgres://db.example", COUNTED),
+        ("LIMIT_STORAGE", "redis://", COUNTED),
+        ("TRUSTED_PROXIES", "-1", "must be the number of proxies in front of payflow, 0 or more."),
+        ("TRUSTED_PROXIES", "all", ""),
     ],
 )  # fmt: skip
 def test_a_value_that_can_not_be_used_is_refused_by_name(refusal, name, value, sentence):

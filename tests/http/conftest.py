@@ -162,20 +162,6 @@ def statements(
 
 
 @pytest.fixture
-def flask(app: Flask) -> Callable[..., Any]:
-    """Run a command; answers its result, with output and exit status."""
-
-    def run(*words: str, ends: int = 0) -> Any:
-        result = app.test_cli_runner().invoke(args=list(words))
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == ends, result.output
-        return result
-
-    return run
-
-
-@pytest.fixture
 def receipt(rows: Callable[..., list[Any]]) -> Callable[[], str]:
     """The receipt number of the one payment that there is."""
 

@@ -27,6 +27,11 @@ def error_beside(page, field):
         ("amount", "-12.50", "Enter an amount greater than zero"),
         ("amount", "0.49", "Enter at least €0.50"),
         ("amount", "9" * 31, "Write at most 30 characters"),
+        ("amount", "12\x0050", "Enter the amount as a number, like 25.00"),
+        ("amount", "1,25.00", "Enter the amount as a number, like 25.00"),
+        ("amount", "1 250.00", "Enter the amount as a number, like 25.00"),
+        ("amount", "€12.50", "Enter the amount as a number, like 25.00"),
+        ("amount", "١٢٫٥٠", "Enter the amount as a number, like 25.00"),
         ("description", "", "Say what the payment is for"),
         ("description", "   ", "Say what the payment is for"),
         ("description", LONG, "Write at most 200 characters"),
@@ -45,6 +50,13 @@ def error_beside(page, field):
         ("email", "a@example.com\r\nBcc: b@x.y", "Enter one e-mail address, like name@example.com"),
         ("email", "A <a@example.com>", "Enter one e-mail address, like name@example.com"),
         ("email", "kündin@example.com", "Enter one e-mail address, like name@example.com"),
+        ("email", "a\x00@example.com", "Enter one e-mail address, like name@example.com"),
+        ("email", "a\t@example.com", "Enter one e-mail address, like name@example.com"),
+        ("email", "a@example.com;b@example.com", "Enter one e-mail address, like name@example.com"),
+        ("email", f"{'x' * 250}@x.example", "Write at most 254 characters"),
+        ("name", "A.\x00Customer", "Remove the control characters from this field"),
+        ("name", "\u200b\u202e", "Write something that can be read"),
+        ("currency", "eu\x00r", "Choose one of the currencies in the list"),
         ("currency", "CHF", "Choose one of the currencies in the list"),
         ("currency", "euro", "Choose one of the currencies in the list"),
     ],
@@ -54,6 +66,8 @@ def test_a_wrong_input_is_refused_beside_its_field(submit, rows, world, field, t
     assert answer.status_code == 422
     assert error_beside(answer.text, field) == sentence
     assert f'<li><a href="#{field}">{sentence}</a></li>' in answer.text
+    kept = [value for name, value in FORM.items() if value and name not in (field, "currency")]
+    assert [value for value in kept if f'value="{value}"' not in answer.text] == []
     assert rows("SELECT count(*) FROM payments") == [(0,)]
     assert world.api_calls() == []
 
@@ -78,6 +92,38 @@ def test_an_amount_is_refused_in_the_words_of_its_currency(
     assert answer.status_code == 422
     assert error_beside(answer.text, "amount") == sentence
     assert rows("SELECT count(*) FROM payments") == [(0,)]
+
+
+@pytest.mark.parametrize("field", ["amount", "name", "email"])
+def test_an_error_stands_between_its_fields_label_and_its_input(submit, field):
+    page = submit(**{field: ""}).text
+    places = [f'for="{field}"', f'id="{field}-error"', f'name="{field}"']
+    assert [page.index(place) for place in places] == sorted(map(page.index, places))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"nonce": ""},
+        {"nonce": "\x00"},
+        {"nonce": "x" * 10_000},
+        {"language": "xx\x00"},
+        {"language": "../../etc"},
+        {"unknown": "x" * 1000},
+    ],
+    ids=lambda odd: next(f"{name}: {value[:9]!r}" for name, value in odd.items()),
+)
+def test_what_people_cannot_see_of_the_form_may_be_anything_and_breaks_nothing(submit, rows, odd):
+    assert submit(**odd).status_code == 303
+    assert rows("SELECT count(*), min(amount), min(status) FROM payments") == [(1, 1250, "open")]
+
+
+def test_a_form_larger_than_any_of_ours_is_refused(submit, rows, world):
+    answer = submit(description="x" * 70_000)
+    assert answer.status_code == 413
+    assert "Nothing has been charged" in answer.text
+    assert rows("SELECT count(*) FROM payments") == [(0,)]
+    assert world.api_calls() == []
 
 
 def test_several_errors_are_told_at_once(submit):
@@ -119,7 +165,27 @@ def test_a_form_without_our_token_is_refused(client, fill_in, rows, world, token
         del form["csrf_token"]
     answer = client.post("/checkout", data=form)
     assert answer.status_code == 400
+    assert "Please send the form once more" in answer.text
     assert "Nothing has been charged" in answer.text
+    assert 'value="Invoice 2026-118"' in answer.text
+    assert rows("SELECT count(*) FROM payments") == [(0,)]
+    assert world.api_calls() == []
+
+
+def test_a_form_that_was_refused_for_its_token_is_sent_again_as_it_is_shown(client, fill_in, rows):
+    page = client.post("/checkout", data=fill_in(csrf_token="of long ago", reference="A-7")).text
+    answer = client.post("/checkout", data=FORM | {"reference": "A-7"} | hidden_fields(page))
+    assert answer.status_code == 303
+    assert rows("SELECT reference, status FROM payments") == [("A-7", "open")]
+
+
+def test_a_browser_that_refuses_cookies_is_told_so_and_what_was_typed_is_kept(app, world, rows):
+    browser = app.test_client(use_cookies=False)
+    answer = browser.post("/checkout", data=FORM | hidden_fields(browser.get("/").text))
+    assert answer.status_code == 400
+    assert "your browser refuses cookies, which this form needs" in answer.text
+    for value in ("12.50", "Invoice 2026-118", "A. Customer", "customer@example.com"):
+        assert f'value="{value}"' in answer.text
     assert rows("SELECT count(*) FROM payments") == [(0,)]
     assert world.api_calls() == []
 
@@ -202,3 +268,9 @@ def test_the_form_may_lead_to_stripes_page_and_nowhere_else(client, world):
 
 def test_the_form_tells_that_no_money_moves_in_test_mode(client):
     assert "Test mode" in client.get("/").text
+
+
+def test_search_engines_are_told_what_the_form_is_for(client, world):
+    page = client.get("/").text
+    assert '<meta name="description" content="Pay Northlight Consulting. Enter the amount' in page
+    assert "noindex" not in page

@@ -158,6 +158,21 @@ def test_a_form_whose_session_expired_gets_another_session(fill_in, send, rows, 
     assert rows("SELECT status FROM payments") == [("open",)]
 
 
+def test_a_form_sent_again_after_a_day_goes_on_with_the_same_payment(
+    fill_in, send, rows, world, pass_time
+):
+    form = fill_in()
+    first = send(form)
+    world.at_desk("clock", advance_s=25 * 3600)
+    pass_time(timedelta(hours=25))
+    second = send(form)
+    assert second.status_code == 303
+    assert second.location.startswith(f"{world.url}/c/pay/")
+    assert second.location != first.location
+    assert rows("SELECT count(*) FROM payments") == [(1,)]
+    assert rows("SELECT session_status FROM attempts ORDER BY number") == [("expired",), ("open",)]
+
+
 def test_the_form_of_another_browser_is_another_payment(app, fill_in, send, rows):
     """A nonce says nothing without the cookie it came with."""
     form = fill_in()

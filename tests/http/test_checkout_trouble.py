@@ -95,6 +95,64 @@ def test_when_stripe_cannot_be_reached_the_page_says_so_and_keeps_the_input(
     assert UUID(call["idempotency_key"]) == attempt_id
 
 
+@pytest.mark.parametrize("fault", ["500", "500_after", "429", "reset_before", "reset_after"])
+def test_in_every_trouble_of_stripes_the_page_says_what_it_means_and_the_next_click_goes_on(
+    fill_in, send, rows, world, fault
+):
+    form = fill_in()
+    world.set(api_faults=[{"on": "POST /v1/checkout/sessions", "fault": fault}])
+    answer = send(form)
+    assert answer.status_code == 502
+    assert "Stripe can’t be reached at the moment" in answer.text
+    assert "Nothing has been charged" in answer.text
+    assert ">Try again</button>" in answer.text
+    for value in ("12.50", "Invoice 2026-118", "A. Customer", "customer@example.com"):
+        assert f'value="{value}"' in answer.text
+    assert rows("SELECT status FROM payments") == [("created",)]
+    world.set(api_faults=[])
+    assert send(form).location.startswith(f"{world.url}/c/pay/")
+    assert rows("SELECT status FROM payments") == [("open",)]
+    assert rows("SELECT count(*) FROM attempts WHERE session_status = 'open'") == [(1,)]
+
+
+def test_a_stripe_that_answers_too_slowly_is_given_up_and_asked_for_the_same_again(
+    installed, client, fill_in, send, rows, world, monkeypatch
+):
+    """It made the session all the same: the next click is given that one."""
+    monkeypatch.setattr(gateway, "TIMEOUT", 0.4)
+    monkeypatch.setattr(gateway, "NETWORK_RETRIES", 0)
+    impatient = installed().test_client()
+    form = fill_in()
+    impatient.set_cookie("payflow", client.get_cookie("payflow").value)
+    world.set(api_faults=[{"on": "POST /v1/checkout/sessions", "fault": "timeout_after"}])
+    answer = impatient.post("/checkout", data=form)
+    assert answer.status_code == 502
+    assert "Stripe can’t be reached at the moment" in answer.text
+    assert "Nothing has been charged" in answer.text
+    assert 'value="Invoice 2026-118"' in answer.text
+    world.set(api_faults=[])
+    assert send(form).status_code == 303
+    first, second = world.api_calls(CREATE)
+    assert first["idempotency_key"] == second["idempotency_key"]
+    assert rows("SELECT status FROM payments") == [("open",)]
+
+
+def test_a_key_that_stripe_refuses_is_told_as_our_fault_and_forgotten_once_it_is_mended(
+    fill_in, send, rows, world
+):
+    form = fill_in()
+    world.set(api_faults=[{"on": "POST /v1/checkout/sessions", "fault": "401", "times": 1}])
+    answer = send(form)
+    assert answer.status_code == 502
+    assert "This payment can’t be opened at the moment" in answer.text
+    assert "Nothing has been charged. The fault is on our side" in answer.text
+    assert "API Key" not in answer.text
+    assert 'value="Invoice 2026-118"' in answer.text
+    assert rows("SELECT status FROM payments") == [("created",)]
+    assert send(form).status_code == 303
+    assert rows("SELECT status FROM payments") == [("open",)]
+
+
 def test_a_change_while_stripe_cannot_be_reached_leaves_the_first_payment_as_it_is(
     cut_off, fill_in, send, rows
 ):

@@ -285,7 +285,7 @@ def test_an_accept_meets_the_webhooks(completed, deliver, checked, delivery, row
 CHECKS = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'check_payment'"
 
 
-def test_a_storm_of_polls_has_stripe_asked_every_ten_seconds_and_thirty_times_at_most(
+def test_a_storm_of_polls_has_stripe_asked_every_ten_seconds_and_after_thirty_times_less(
     app, submit, checked, rows, payment_id, pass_time
 ):
     submit()

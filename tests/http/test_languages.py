@@ -1,5 +1,6 @@
 """Everything in the reader's language: pages by the browser's, letters by the form's."""
 
+import html
 import json
 import re
 
@@ -48,6 +49,20 @@ def test_amounts_are_read_as_the_language_writes_them(client, world, rows):
     assert rows("SELECT amount, language FROM payments") == [(125050, "de")]
 
 
+@pytest.mark.parametrize("typed", ["12.50", "1,250.00", "1250,505", "12,5,0", "1.25"])
+def test_an_amount_that_the_language_writes_otherwise_is_refused_and_not_guessed(
+    client, world, rows, typed
+):
+    client.get("/?lang=de")
+    form = FORM | hidden_fields(client.get("/").text) | {"amount": typed}
+    answer = client.post("/checkout", data=form)
+    assert answer.status_code == 422
+    assert f'value="{typed}"' in answer.text
+    words = words_of(answer.text)
+    assert "etwa 25,00" in words or "höchstens zwei Nachkommastellen" in words
+    assert rows("SELECT count(*) FROM payments") == [(0,)]
+
+
 def test_a_wrong_input_is_told_in_the_language(client, world):
     client.get("/?lang=de")
     form = FORM | hidden_fields(client.get("/").text) | {"amount": "0,10", "email": "x"}
@@ -79,3 +94,32 @@ def test_what_is_noted_for_the_owner_is_in_the_owners_language(client, completed
     headers = sign(body) | GERMAN
     assert client.post("/webhooks/stripe", data=body, headers=headers).status_code == 200
     assert rows("SELECT 1 FROM timeline_entries WHERE happened = '€12.50 received'") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("description", "name"),
+    [
+        ("فاتورة رقم ١٢: استشارة", "مريم الأندلسي"),
+        ("חשבונית 118 (ייעוץ)", "נועה"),
+        ("Rechnung 🧾 für 👩\u200d💻 & 家族", "Zoë 🌻"),
+    ],
+    ids=["Arabic", "Hebrew", "emoji"],
+)
+def test_every_script_is_carried_unharmed_to_stripe_to_the_page_and_to_the_letter(
+    client, completed, deliver, rows, world, work, mailbox, description, name
+):
+    event = completed(description=description, name=name, reference=name)
+    assert deliver(event).status_code == 200
+    work()
+    asked = world.api_calls("/v1/checkout/sessions")[0]["parameters"]
+    (item,) = asked["line_items"]
+    assert item["price_data"]["product_data"]["name"] == description
+    ((payment_id, *stored),) = rows("SELECT id, description, name, reference FROM payments")
+    assert stored == [description, name, name]
+    page = html.unescape(client.get(f"/payments/{payment_id}").text)
+    assert f'<dd dir="auto">{description}</dd>' in page
+    assert f'<dd dir="auto">{name}</dd>' in page
+    (told,) = mailbox.letters(to="owner@northlight.example")
+    for part in (told["text"], html.unescape(told["html"])):
+        assert description in part.replace("\u2060", "")
+        assert name in part.replace("\u2060", "")

@@ -193,9 +193,16 @@ def test_nothing_can_take_the_focus_while_the_page_is_polled(client, payment, pa
 
 def test_a_waiting_page_goes_on_without_javascript(client, payment, page_of):
     payment("open")
-    page = client.get(f"{page_of()}?from=stripe").text
-    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in page
-    assert f'<a href="{page_of()}?from=stripe">Check again</a>' in page
+    # Each look counts for five polls: after three of them, half a minute, the confirmation is late.
+    shown = client.get(f"{page_of()}?from=stripe").text
+    for polls in (5, 10, 15):
+        assert "Confirming your payment…" in shown
+        address = f"{page_of()}?from=stripe&amp;polls={polls}"
+        refresh = f'<meta http-equiv="refresh" content="10; url={address}">'
+        assert f"<noscript>{refresh}</noscript>" in shown
+        assert f'<a href="{address}">Check again</a>' in shown
+        shown = client.get(address.replace("&amp;", "&")).text
+    assert "Still waiting for the confirmation" in shown
 
 
 def test_a_receipt_tells_amount_purpose_reference_date_and_number(client, payment, page_of, rows):

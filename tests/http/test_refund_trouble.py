@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 import stripe
 
-from payflow import checkout, clock, payments, refunds, sweep
+from payflow import checkout, clock, gateway, payments, refunds, sweep
 from payflow.db import db
+from payflow.facts.objects import SESSION
 from tests.http.conftest import retold
 
 STATUS = "SELECT status, captured, refunded FROM payments"
@@ -68,6 +69,19 @@ def test_a_key_that_is_refused_says_nothing_about_a_refund_whose_answer_was_lost
     assert rows(STATUS) == [("partially_refunded", 1250, 500)]
 
 
+@pytest.mark.parametrize("later", [timedelta(), timedelta(days=1)])
+def test_a_key_of_another_account_says_nothing_about_a_refund_whose_answer_was_lost(
+    paid, flask, receipt, world, rows, pass_time, later
+):
+    world.set(api_faults=[{"on": "POST /v1/refunds", "fault": "reset_after", "times": 3}])
+    flask("refund", receipt(), "--amount", "5.00", ends=1)
+    world.reset()  # an account that knows nothing of all this
+    pass_time(later)
+    assert sweep.run(by_hand=True).stopped == ""
+    assert rows("SELECT refund_id, refusal FROM refunds") == [(None, None)]
+    assert "At most €7.50" in flask("refund", receipt(), "--amount", "8.00", ends=1).output
+
+
 def test_what_stripe_says_again_under_a_key_is_as_old_as_when_it_was_said_first(
     paid, flask, receipt, world, rows, move_clocks, deliver, at_stripe
 ):
@@ -85,6 +99,15 @@ def test_what_stripe_says_again_under_a_key_is_as_old_as_when_it_was_said_first(
     assert rows(STATUS) == [("refunded", 1250, 1250)]
     deliver(failed)
     assert rows(STATUS) == [("paid", 1250, 0)]
+
+
+def test_an_answer_that_takes_long_is_as_old_as_the_question(paid, world, rows):
+    """A refund that fails while the answer is on its way has failed after it."""
+    ((session,),) = rows("SELECT session_id FROM attempts")
+    world.set(api_delay_s=2)
+    asked_at = clock.now()
+    answer = gateway.retrieve(SESSION, session)
+    assert asked_at - timedelta(seconds=1) < answer.at <= asked_at + timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("reached", [True, False])

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from uuid import uuid4
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.stack import free_port
 CREATE = "/v1/checkout/sessions"
 FAILED = "checkout.session.async_payment_failed"
 SUCCEEDED = "checkout.session.async_payment_succeeded"
+NOBODYS = "7d0a2b4e-0000-4000-8000-000000000001"
 UNPAID = {"status": "complete", "payment_status": "unpaid"}
 ATTEMPTS = "SELECT number, session_status, superseded_at IS NULL FROM attempts ORDER BY number"
 
@@ -187,7 +187,10 @@ def test_a_payment_that_an_earlier_attempt_has_paid_after_all_is_not_paid_again(
 
 def test_trying_again_needs_our_token(client, submit, page_of, rows):
     submit()
-    assert client.post(f"{page_of()}/retry").status_code == 400
+    answer = client.post(f"{page_of()}/retry")
+    assert answer.status_code == 400
+    assert "Please press the button once more" in answer.text
+    assert f'href="{page_of()}"' in answer.text
     assert client.post(f"{page_of()}/retry", data={"csrf_token": "forged"}).status_code == 400
 
 
@@ -196,9 +199,11 @@ def test_trying_again_is_no_matter_of_a_link(client, submit, page_of):
     assert client.get(f"{page_of()}/retry").status_code == 405
 
 
-def test_a_payment_that_is_not_there_can_not_be_tried_again(client, token):
-    answer = client.post(f"/payments/{uuid4()}/retry", data={"csrf_token": token()})
+@pytest.mark.parametrize("name", [NOBODYS, "7", "nope", "%00", "0" * 36])
+def test_a_payment_that_is_not_there_can_not_be_tried_again(client, token, name):
+    answer = client.post(f"/payments/{name}/retry", data={"csrf_token": token()})
     assert answer.status_code == 404
+    assert "This page does not exist" in answer.text
 
 
 def test_when_stripe_cannot_be_reached_the_page_says_so_and_the_next_click_goes_on(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from payflow import clock, events, reconcile
+from payflow import clock, events, reconcile, sweep
 from tests.http.conftest import foreign_session, retold
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -190,3 +190,37 @@ def test_refunds_and_disputes_of_old_versions_are_recorded(
         ("partially_refunded", 1250, 400, "needs_response")
     ]
     assert rows("SELECT outcome FROM stripe_events WHERE outcome = 'unmatched'") == []
+
+
+@pytest.fixture
+def restored(completed, rows):
+    """Paid after the backup was made that is here now: what was made since is gone."""
+    event = completed()
+    for table in ("timeline_entries", "attempts", "payments"):
+        rows(f"DELETE FROM {table} RETURNING 1")
+    return event
+
+
+LOST = "SELECT kind, about FROM emails WHERE about ~ 'lost payment'"
+
+
+def test_the_operator_is_told_of_a_payment_of_ours_that_is_not_here(
+    restored, deliver, rows, work, mailbox, world
+):
+    deliver(restored)
+    deliver(world.events("payment_intent.succeeded")[0])
+    assert len(rows(LOST)) == 1
+    work()
+    (letter,) = mailbox.letters(to="owner@northlight.example")
+    assert "this database does not know" in letter["text"]
+    assert "may be asked to pay once more" in letter["html"]
+
+
+def test_the_operator_is_told_of_one_that_only_the_list_tells(restored, rows, submit):
+    submit()
+    sweep.run(by_hand=True)
+    assert len(rows(LOST)) == 1
+
+
+def test_a_refund_that_comes_before_its_session_alerts_nobody(unmatched, rows):
+    assert rows(LOST) == []

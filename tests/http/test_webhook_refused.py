@@ -5,12 +5,13 @@ import json
 import socket
 
 import pytest
+import requests
 import stripe
 
 from payflow import clock
 from payflow.web import webhooks
 from tests.http.conftest import retold, sign
-from tests.stack import WEBHOOK_SECRET
+from tests.stack import WEBHOOK_SECRET, Program, free_port, until
 
 BODY = '{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false}'
 
@@ -69,6 +70,16 @@ def test_a_body_not_known_to_be_stripes_is_refused(post, change):
 
 def test_the_same_body_with_a_good_signature_is_taken(post, rows):
     assert post(BODY, header()).status_code == 200
+    assert rows("SELECT id FROM stripe_events") == [("evt_1",)]
+
+
+@pytest.mark.parametrize("first", ["wrong", "good"])
+def test_one_good_signature_among_several_suffices(post, rows, first):
+    time, good = header().split(",")
+    signatures = ["v1=" + "0" * 64, good, "v0=" + "0" * 64]
+    if first == "good":
+        signatures.reverse()
+    assert post(BODY, ",".join([time, *signatures])).status_code == 200
     assert rows("SELECT id FROM stripe_events") == [("evt_1",)]
 
 
@@ -192,3 +203,39 @@ def chunked(url, head, body):
             connection.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         connection.sendall(b"0\r\n\r\n")
         return int(connection.recv(64).split()[1])
+
+
+# --- time ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("nothing_stored", "app", "world")
+def test_a_delivery_that_stops_in_the_middle_does_not_hold_its_thread(variables):
+    """There is one thread here: the next request is answered once the one before is given up."""
+    port = free_port()
+    settings = {"GUNICORN_CMD_ARGS": "--workers=1 --threads=1", "CLIENT_PATIENCE": "1"}
+    web = Program(
+        "gunicorn", "-c", "gunicorn.conf.py", "-b", f"127.0.0.1:{port}", "wsgi:app",
+        environment=variables | settings,
+    )  # fmt: skip
+    try:
+        until(lambda: answers(port))
+        head = f"POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        assert answer_to(head, port) == b""
+        assert answer_to(f"{head}Content-Length: 100\r\n\r\n{{", port) == b"HTTP/1.1 400"
+        assert answers(port)
+    finally:
+        web.stop()
+
+
+def answer_to(begun, port):
+    """The first words of the answer to a request of which no more comes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(begun.encode())
+        return connection.recv(12)
+
+
+def answers(port):
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).ok
+    except requests.RequestException:
+        return False

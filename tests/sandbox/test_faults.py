@@ -307,6 +307,14 @@ def test_a_rule_of_no_shape_is_refused_with_a_sentence(sandbox: Sandbox, broken:
     assert "api_faults[0]" in answer.text
 
 
+def test_a_401_is_a_key_that_is_refused_and_leaves_nothing_behind(sandbox: Sandbox) -> None:
+    sandbox.set(api_faults=[rule("401", SESSIONS, times=1)])
+    with pytest.raises(stripe.AuthenticationError):
+        client_of(sandbox).v1.checkout.sessions.create(session_params())
+    assert sessions(sandbox) == 0
+    assert create(sandbox).status_code == 200
+
+
 def test_a_402_is_a_declined_card_and_stays_so_for_its_key(sandbox: Sandbox) -> None:
     sandbox.set(api_faults=[rule("402", SESSIONS, times=1)])
     first, again = create(sandbox), create(sandbox)

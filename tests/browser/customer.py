@@ -1,0 +1,100 @@
+"""A customer in a browser, and what the world does to the payment meanwhile."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+from playwright.sync_api import Locator, Page, expect
+
+from tests.stack import World, until
+from tests.test_journey import STRIPES_PAGE, pay_with
+
+GOOD, NO_MONEY_LEFT = "4242 4242 4242 4242", "4000 0000 0000 9995"
+# Bank accounts of the stand-in: the debit is paid, or fails.
+PAYS, FAILS = "AT611904300234573201", "AT861904300235473202"
+WAIT = 15_000
+
+
+@dataclass
+class Customer:
+    """One person, one payment. `page` is a tab of the person's browser."""
+
+    page: Page
+    site: str
+    world: World
+    rows: Callable[..., list[Any]]
+    flask: Callable[..., Any]
+
+    def open_form(self, **changes: str) -> None:
+        """The form, as a link of the business's prefills it."""
+        fields = {
+            "amount": "12.50",
+            "currency": "eur",
+            "description": "Invoice 2026-118",
+            "name": "A. Customer",
+            "email": "customer@example.com",
+        }
+        self.page.goto(f"{self.site}/?{urlencode(fields | changes)}")
+
+    def continue_to_stripe(self, button: str = "Continue to payment") -> str:
+        """Click, and answer the address of Stripe's page."""
+        self.page.get_by_role("button", name=button).click()
+        self.page.wait_for_url(STRIPES_PAGE)
+        return self.page.url
+
+    def start(self) -> str:
+        self.open_form()
+        return self.continue_to_stripe()
+
+    def pay(self, card: str = GOOD) -> None:
+        pay_with(self.page, card)
+
+    def pay_by_debit(self, iban: str) -> None:
+        self.page.get_by_label("Bank debit (SEPA)").check()
+        self.page.get_by_label("IBAN").fill(iban)
+        self.page.get_by_label("Name on the account").fill("A. Customer")
+        self.page.get_by_role("button", name=re.compile("^Pay ")).click()
+
+    def go_back(self) -> None:
+        """By the link on Stripe's page."""
+        self.page.get_by_role("link", name="Back").click()
+        self.page.wait_for_url(re.compile(r"\?from=back$"))
+
+    def look(self) -> None:
+        """The payment's own address, as the letters have it."""
+        self.page.goto(f"{self.site}/payments/{self.payment_id}")
+
+    def sees(self, heading: str) -> Locator:
+        shown = self.page.get_by_role("heading", name=heading, exact=True, level=1)
+        expect(shown).to_be_visible(timeout=WAIT)
+        return shown
+
+    @property
+    def payment_id(self) -> str:
+        (payment_id,) = self.rows("SELECT id::text FROM payments ORDER BY created_at DESC")[0]
+        return str(payment_id)
+
+    def until_it_is(self, status: str, column: str = "status") -> None:
+        query = f"SELECT {column} FROM payments ORDER BY created_at DESC"
+        until(lambda: self.rows(query)[0] == (status,))
+
+    def charges(self) -> list[int]:
+        """What was taken, in cents: one amount for each charge that succeeded."""
+        return [one["amount"] for one in self._listed("charges") if one["status"] == "succeeded"]
+
+    def open_pages(self) -> list[str]:
+        """The addresses of Stripe's pages on which somebody could pay."""
+        sessions = self._listed("checkout/sessions")
+        return [one["url"] for one in sessions if one["status"] == "open"]
+
+    def charge(self) -> str:
+        return str(self._listed("charges")[0]["id"])
+
+    def _listed(self, objects: str) -> list[dict[str, Any]]:
+        headers = {"Authorization": "Bearer sk_test_payflow_tests"}
+        url = f"{self.world.url}/v1/{objects}?limit=100"
+        listed: list[dict[str, Any]] = requests.get(url, headers=headers, timeout=5).json()["data"]
+        return listed
