@@ -194,6 +194,8 @@ def _amount_paid(payment: Payment) -> str:
 def _words_of(email: Email) -> Words:
     payment = email.payment
     if payment is None:
+        if email.kind == "owner_lost_payment":
+            return owner.lost_payment(email.about, email.created_at)
         return owner.webhooks(email.about, email.created_at, found_by_sweep())
     known = facts_of(payment.id)
     matter = Matter(payment, known, known.standing(payment.amount), email.about)

@@ -41,6 +41,7 @@ LETTERS: Mapping[str, Letter] = {
     "owner_inquiry": Letter(_l("The bank asks about a payment: {receipt_number}")),
     "owner_dispute": Letter(_l("Payment disputed, please answer: {receipt_number}")),
     "owner_dispute_lost": Letter(_l("Dispute lost: {receipt_number}")),
+    "owner_lost_payment": Letter(_l("A payment at Stripe is not in this database"), passing=False),
     "owner_webhooks": Letter(_l("Stripe’s events don’t arrive as they should"), passing=False),
 }
 # Of those that are about a payment.

@@ -207,34 +207,34 @@ def webhooks(about: str, noticed: datetime, found_by_sweep: int) -> Words:
             Row(_("Noticed"), date(noticed)),
             Row(_("Payments found by asking, in all"), str(found_by_sweep)),
         ),
-        text=_why_webhooks(about),
+        text=_of_the_other_mode() if about.startswith("wrong mode") else _never_came(),
         links=(
             Link(_("See webhooks at Stripe"), f"{settings.dashboard(settings.livemode)}/webhooks"),
         ),
     )
 
 
-def _why_webhooks(about: str) -> tuple[str, ...]:
-    if about.startswith("wrong mode"):
-        return _of_the_other_mode()
-    if about.startswith("lost payment"):
-        return _of_a_lost_payment()
-    return _never_came()
-
-
-def _of_a_lost_payment() -> tuple[str, ...]:
-    return (
-        _(
-            "Stripe tells of a payment that was made here, by its mark, and that this database "
-            "does not know: as after an older backup was brought back, or where two installations "
-            "share one Stripe account. If it was paid, the money is at Stripe, and nobody here "
-            "will be told of it."
+def lost_payment(intent_id: str, noticed: datetime) -> Words:
+    """About no payment that is here: one that was, before an older backup was brought back."""
+    settings = current_settings()
+    url = f"{settings.dashboard(settings.livemode)}/payments/{intent_id}"
+    return Words(
+        tone="attention",
+        heading=_("A payment at Stripe is not in this database"),
+        rows=(Row(_("At Stripe"), intent_id, url), Row(_("Noticed"), date(noticed))),
+        text=(
+            _(
+                "Stripe tells of a payment that was made here and that this database does not "
+                "know, as after an older backup was brought back. What was paid is at Stripe, "
+                "and nobody here will be told of it."
+            ),
+            _(
+                "The command flask events list shows what Stripe tells of it as unmatched. Look "
+                "the payment up in Stripe’s Dashboard, and keep or refund it there. Until then, "
+                "the customer may be asked to pay once more."
+            ),
         ),
-        _(
-            "The command flask events list shows such events as unmatched. Look the payment up in "
-            "Stripe’s Dashboard, and keep or refund it there. Until then, the customer may be "
-            "asked to pay once more."
-        ),
+        links=(Link(_("See the payment at Stripe"), url),),
     )
 
 

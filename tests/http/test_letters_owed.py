@@ -97,6 +97,13 @@ def story(request, submit, world, deliver, deliver_all, move_clocks, pay_again, 
         pay_again()
         deliver_all()
 
+    def lose():
+        """An older backup is brought back, in which the payment was not yet."""
+        event = completed(**TYPED)
+        for table in ("timeline_entries", "attempts", "payments"):
+            rows(f"DELETE FROM {table} RETURNING 1")
+        deliver(event)
+
     return {
         "receipt": paid,
         "owner_paid": paid,
@@ -110,6 +117,7 @@ def story(request, submit, world, deliver, deliver_all, move_clocks, pay_again, 
         "owner_inquiry": lambda: dispute(inquiry=True),
         "owner_dispute": lambda: dispute("escalated", inquiry=True),
         "owner_dispute_lost": lambda: dispute("lost"),
+        "owner_lost_payment": lose,
         "owner_webhooks": lambda: deliver(completed() | {"livemode": True}),
     }
 
