@@ -297,7 +297,7 @@ def _refuse_other_modes(values: Mapping[str, Any]) -> None:
     if lacking:
         raise ApiError(
             400,
-            f"The sandbox has no {lacking} (yet), though Stripe has: it plays mode=payment only.",
+            f"The sandbox plays mode=payment only: it has no {lacking} (yet), though Stripe has.",
             param="mode",
         )
 

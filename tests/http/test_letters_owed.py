@@ -122,6 +122,9 @@ def story(request, submit, world, deliver, deliver_all, move_clocks, pay_again, 
     }
 
 
+ABOUT_NO_PAYMENT = {"owner_lost_payment", "owner_webhooks"}
+
+
 @pytest.mark.parametrize("kind", sorted(emails.LETTERS))
 def test_each_kind_of_letter_is_sent_once_to_whom_it_concerns_and_says_the_same_in_text_and_html(
     story, work, mailbox, rows, kind
@@ -161,7 +164,7 @@ def hands_on_nothing_that_a_stranger_typed(letter, to):
     if to == CUSTOMER:
         assert MARK not in str(letter)
         assert not any(word in str(letter) for word in ("Prize", "evil", "Ann"))
-    elif "webhooks" not in id_of(letter):
+    elif not ABOUT_NO_PAYMENT & set(id_of(letter).split(".")):
         assert all(one in letter["text"].replace(MARK, "") for one in TYPED.values())
 
 
