@@ -24,6 +24,7 @@ from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import requests
 from playwright.sync_api import Browser, sync_playwright
@@ -172,6 +173,10 @@ def of_what_goes_wrong(customer: Customer) -> Iterator[tuple[str, ...]]:
     yield ("owner_review",)
     customer.tells(event, livemode=True)
     yield ("owner_webhooks",)
+    mark = {f"payflow_{name}_id": str(uuid4()) for name in ("payment", "attempt")}
+    lost = f"pi_{os.urandom(12).hex()}"
+    customer.tells(event, id=f"cs_test_{lost}", payment_intent=lost, metadata=mark)
+    yield ("owner_lost_payment",)
 
 
 def letters() -> dict[str, Letter]:
