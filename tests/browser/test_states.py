@@ -214,7 +214,7 @@ STATES = {
         mistype_the_address,
         "This page does not exist",
         ["your receipt by e-mail has the right link; or write to us"],
-        ["To the payment form"],
+        ["To the payment form", "Write to us"],
     ),
 }
 
