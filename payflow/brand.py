@@ -89,7 +89,8 @@ def _accent(
 def _shifted(color: str, grounds: tuple[str, ...], least: float, *, darker: bool) -> str:
     """The colour itself, or the nearest of its hue that stands out enough from the grounds."""
     for step in range(STEPS + 1):
-        candidate = _moved(color, -step / STEPS if darker else step / STEPS)
+        # Not moved at all it stays what it is, whatever floats make of it on the way.
+        candidate = _moved(color, -step / STEPS if darker else step / STEPS) if step else color
         if all(contrast(candidate, ground) >= least for ground in grounds):
             return candidate
     raise AssertionError("neither black nor white stands out from the grounds")

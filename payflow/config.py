@@ -23,6 +23,7 @@ from payflow import brand, money
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 STRIPE_CHECKOUT = "https://checkout.stripe.com"
+STRIPE_DASHBOARD = "https://dashboard.stripe.com"
 # Ports on which mail servers speak TLS from the first byte; elsewhere STARTTLS is demanded.
 IMPLICIT_TLS_PORTS = frozenset({465, 2465})
 
@@ -111,6 +112,10 @@ class Settings(BaseSettings):
     def livemode(self) -> bool:
         """Whether the key in use moves real money."""
         return self.stripe_secret_key.split("_")[1] == "live"
+
+    def dashboard(self, livemode: bool) -> str:
+        """Where the owner sees at Stripe what is here; the stand-in answers the same paths."""
+        return self.stripe_api_base or f"{STRIPE_DASHBOARD}{'' if livemode else '/test'}"
 
     @property
     def mail_implicit_tls(self) -> bool:

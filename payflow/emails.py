@@ -1,31 +1,32 @@
-"""Letters: how they read, and how they leave.
+"""Letters: how they are made into messages, and how they leave.
 
-letters.py says which are owed, outbox.py queues them. They are delivered by a job, never in a
-request. What a stranger typed stands in no letter to a customer: anyone can type another person's
-address into the form.
+letters.py says which are owed, outbox.py queues them, letter_words.py says what they say. They are
+delivered by a job, never in a request.
 """
 
 import logging
 import smtplib
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from email.charset import QP, Charset
+from email.header import Header
+from email.mime.base import MIMEBase
+from email.mime.text import MIMEText
+from email.policy import SMTP, compat32
+from email.utils import formataddr, parseaddr
 from hashlib import sha256
-from typing import Any
 
 import css_inline
 from babel import Locale
 from flask import render_template
-from flask_babel import lazy_gettext as _l
-from flask_babel.speaklater import LazyString
 from flask_mail import Connection, Mail, Message
-from sqlalchemy import case, literal, select, update
+from sqlalchemy import case, literal, update
 
 from payflow import clock, formats, i18n, outbox, queue, timeline
-from payflow.config import current_settings
+from payflow.config import Settings, current_settings
 from payflow.db import AnyRow, db
-from payflow.known import facts_of
-from payflow.models import Dispute, Email, Payment, Refund
+from payflow.known import facts_of, lock_row
+from payflow.letter_words import LETTERS, WORDS, Matter, Words, owner
+from payflow.models import Email, Payment
 from payflow.record import found_by_sweep
 from payflow.status import amount_paid
 
@@ -35,6 +36,11 @@ log = logging.getLogger(__name__)
 SMTP_TIMEOUT = 20
 # 5 s after the first, doubling to an hour (jobs.Backoff): 24 h in all.
 TRIES = 33
+
+# Characters: a line of SMTP takes no more.
+UNFOLDED = SMTP.clone(max_line_length=998)
+QUOTED_PRINTABLE = Charset("utf-8")
+QUOTED_PRINTABLE.body_encoding = QP
 
 mail = Mail()
 
@@ -47,36 +53,6 @@ class NotResendable(Exception):
     """A letter that can't be sent again now; the message says why."""
 
 
-@dataclass(frozen=True)
-class Letter:
-    """A kind of letter, whose templates in templates/emails/ have its name: its subject line.
-    `passing`: it is about what may have passed by the time it leaves, and is skipped then."""
-
-    subject: LazyString
-    passing: bool = False
-
-
-LETTERS: Mapping[str, Letter] = {
-    "receipt": Letter(_l("Receipt from {business}: {amount} ({receipt_number})")),
-    "processing": Letter(
-        _l("Your payment to {business} is on its way ({receipt_number})"), passing=True
-    ),
-    "payment_failed": Letter(
-        _l("Your payment to {business} did not go through ({receipt_number})"), passing=True
-    ),
-    "refunded": Letter(_l("Refund from {business} ({receipt_number})"), passing=True),
-    "refund_failed": Letter(_l("Your refund from {business} did not arrive ({receipt_number})")),
-    "owner_paid": Letter(_l("You’ve been paid {amount} ({receipt_number})")),
-    "owner_overpaid": Letter(_l("Paid twice: {receipt_number}")),
-    "owner_review": Letter(_l("Please check a payment: {receipt_number}")),
-    "owner_refund_failed": Letter(_l("A refund failed: {receipt_number}")),
-    "owner_inquiry": Letter(_l("The bank asks about a payment: {receipt_number}")),
-    "owner_dispute": Letter(_l("Payment disputed, please answer: {receipt_number}")),
-    "owner_dispute_lost": Letter(_l("Dispute lost: {receipt_number}")),
-    "owner_webhooks": Letter(_l("Stripe’s events don’t arrive as they should")),
-}
-
-
 def deliver(email_id: int) -> None:
     """Send one letter and note what came of it. Commits; no transaction is open during SMTP.
 
@@ -87,8 +63,7 @@ def deliver(email_id: int) -> None:
     if email is None or email.state != "queued":
         log.info("email %s: nothing to deliver", email_id)
         return
-    # One that is sent again by hand is sent, whatever has passed.
-    if LETTERS[email.kind].passing and not email.resends and not _is_still_owed(email):
+    if _has_passed(email):
         _settle(email_id, state="skipped")
         return
     message = compose(email)
@@ -104,6 +79,17 @@ def deliver(email_id: int) -> None:
     else:
         _settle(email_id, state="sent", sent_at=clock.now(), last_error=None)
         log.info("email %s sent", email_id)
+
+
+def _has_passed(email: Email) -> bool:
+    """Whether what the letter is about has passed since it was queued. Locks its payment: else what
+    is recorded meanwhile could find it queued, and it would be skipped all the same."""
+    # One that is sent again by hand is sent, whatever has passed.
+    if not LETTERS[email.kind].passing or email.resends:
+        return False
+    assert email.payment
+    lock_row(email.payment.id)
+    return not _is_still_owed(email)
 
 
 def _is_still_owed(email: Email) -> bool:
@@ -136,19 +122,19 @@ def send_again(email_id: int) -> Email:
 
 
 def compose(email: Email) -> Message:
-    """The letter as a message, in its reader's language: HTML with inlined styles, plain text, and
-    stable identifiers."""
+    """The letter as a message, in its reader's language: HTML with inlined styles, plain text of
+    the same words, and stable identifiers."""
     settings = current_settings()
     with i18n.reading(_language_of(email)):
-        context = _context(email)
-        html = render_template(f"emails/{email.kind}.html", **context)
-        message = Message(
-            subject=_subject_line(email),
+        subject = _subject_line(email)
+        context = {"words": _words_of(email), "subject": subject, "test": _is_test(email)}
+        message = Sturdy(
+            subject=subject,
             recipients=[email.recipient],
-            sender=settings.mail_default_sender,
+            sender=parseaddr(settings.mail_default_sender)[1],
             reply_to=settings.business.email,
-            body=render_template(f"emails/{email.kind}.txt", **context),
-            html=css_inline.inline(html),
+            body=render_template("emails/letter.txt", **context),
+            html=css_inline.inline(render_template("emails/letter.html", **context)),
         )
     identity = _identity(email)
     message.msgId = f"<{identity}@{settings.public_host}>"
@@ -157,6 +143,32 @@ def compose(email: Email) -> Message:
         "Auto-Submitted": "auto-generated",
     }
     return message
+
+
+class Sturdy(Message):
+    """A message that servers pass on as it is: parts are quoted-printable, so that their lines are
+    short and of seven bits; headers are folded nowhere but within encoded words, for programs
+    differ in how they put a folded one together."""
+
+    def _mimetext(self, text: str | None, subtype: str = "plain") -> MIMEText:
+        return MIMEText(text or "", subtype, QUOTED_PRINTABLE)  # type: ignore[arg-type]
+
+    def _message(self) -> MIMEBase:
+        message = super()._message()
+        message.policy = compat32  # by which a header may be folded already
+        message.replace_header("From", _author(current_settings()))
+        message.policy = UNFOLDED
+        return message
+
+
+def _author(settings: Settings) -> str:
+    """The sender with its own name, else the business's: never a mere address. Flask-Mail would
+    lose the address of a name with both a comma and an umlaut, and break a long one."""
+    name, address = parseaddr(settings.mail_default_sender)
+    name = name or settings.business.name
+    if name.isascii():
+        return formataddr((name, address))
+    return f"{Header(name, 'utf-8', header_name='From').encode()} <{address}>"
 
 
 def _language_of(email: Email) -> str:
@@ -179,26 +191,20 @@ def _amount_paid(payment: Payment) -> str:
     return formats.for_reader(amount_paid(payment.amount, payment.captured), payment.currency)
 
 
-def _context(email: Email) -> dict[str, Any]:
-    """What templates may name: the payment, and the refund or dispute that the letter is about."""
+def _words_of(email: Email) -> Words:
     payment = email.payment
-    context: dict[str, Any] = {
-        "email": email,
-        "payment": payment,
-        "about": email.about,
-        "webhook_url": f"{current_settings().public_url}/webhooks/stripe",
-    }
     if payment is None:
-        return context | {"found_by_sweep": found_by_sweep()}
+        if email.kind == "owner_lost_payment":
+            return owner.lost_payment(email.about, email.created_at)
+        return owner.webhooks(email.about, email.created_at, found_by_sweep())
     known = facts_of(payment.id)
-    return context | {
-        "page_url": f"{current_settings().public_url}/payments/{payment.id}",
-        "refund": db.session.scalar(select(Refund).where(Refund.refund_id == email.about)),
-        "dispute": db.session.get(Dispute, email.about),
-        "standing": known.standing(payment.amount),
-        "stands": any(email.about in one.disagreements for one in known.attempts.values()),
-        "attempt": {str(one): facts for one, facts in known.attempts.items()}.get(email.about),
-    }
+    matter = Matter(payment, known, known.standing(payment.amount), email.about)
+    return WORDS[email.kind](matter)
+
+
+def _is_test(email: Email) -> bool:
+    """Whether it is about what moves no money."""
+    return not (email.payment or current_settings()).livemode
 
 
 def _identity(email: Email) -> str:

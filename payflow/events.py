@@ -23,7 +23,8 @@ from payflow import clock, event_types, gateway, outbox, queue
 from payflow.config import current_settings
 from payflow.db import AnyRow, db
 from payflow.event_types import News
-from payflow.facts.objects import CHARGE, Unreadable, is_word
+from payflow.facts.objects import CHARGE, Unreadable, id_of, is_word
+from payflow.facts.tellings import object_in
 from payflow.known import UnknownPayment
 from payflow.letters import OWNER, Owed
 from payflow.models import EVENTS
@@ -257,11 +258,16 @@ def _insert(
 
 
 def _alert_if_ours(news: News) -> None:
-    """One that bears our mark is of a payment that was made here and is gone, as after an older
-    backup was brought back: money that nobody here asks about. Tell the operator, once a day."""
-    if news.named.attempt_id:
-        about = f"lost payment, {clock.now():%Y-%m-%d}"
-        outbox.queue_letters(None, [Owed("owner_webhooks", OWNER, about)])
+    """A session that leads back here is of a payment that was made here and is gone, as after an
+    older backup was brought back: money that nobody here asks about. Tell the operator, once.
+
+    Our mark alone may be another installation's, on the same Stripe account.
+    """
+    session = object_in(news.event)
+    leads_here = str(session.get("success_url")).startswith(f"{current_settings().public_url}/")
+    intent_id = id_of(session.get("payment_intent"))
+    if news.named.attempt_id and leads_here and intent_id:
+        outbox.queue_letters(None, [Owed("owner_lost_payment", OWNER, intent_id)])
 
 
 def _mark_unmatched(news: News) -> None:

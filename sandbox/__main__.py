@@ -143,7 +143,7 @@ def run(args: argparse.Namespace, folder: Path) -> None:
     sink.start()
     threading.Thread(target=server.serve_forever, args=(0.05,), name="http", daemon=True).start()
     deliveries.start()
-    later.start(store, deliveries)
+    later.start(store)
     ended = end_signal()
     print(
         f"sandbox: Stripe {origin} · mailbox {origin}/inbox · SMTP {HOST}:{smtp_port}", flush=True

@@ -10,6 +10,7 @@ from sandbox.checkout.hosted_page import hosted_page
 from sandbox.desk import actions
 from sandbox.desk.control import control
 from sandbox.desk.controls_page import controls_page
+from sandbox.desk.dashboard_links import dashboard_links
 from sandbox.desk.pages import pages
 from sandbox.desk.payment_page import payment_page
 from sandbox.mailbox.mailbox import mailbox
@@ -44,6 +45,7 @@ def create_app(world: World) -> Flask:
         mailbox,
         control,
         controls_page,
+        dashboard_links,
         pages,
         payment_page,
     ):

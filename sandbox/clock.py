@@ -54,6 +54,7 @@ def move(db: sqlite3.Connection, offset_s: float) -> None:
         "INSERT OR REPLACE INTO clock (name, value) VALUES (?, ?)",
         [(_OFFSET, _offset_s), (_LANDED, _landed)],
     )
+    store.wake_deliveries(db)
 
 
 def _set(offset_s: float, landed_at: float) -> None:

@@ -15,8 +15,7 @@ a move skips no time, it lets it pass quickly. When it ticks by itself, or the p
 while something fell due, what is done is dated when it is done: who lists what is new by
 ``created`` finds it, and nothing is dated before what was there already. What an action schedules
 in turn is done too if it is due by then. It must look at the object's state first: a customer may
-have been quicker. An action that fails is logged and forgotten. Wake the deliveries after
-``advance`` or ``move_to`` is committed.
+have been quicker. An action that fails is logged and forgotten.
 """
 
 import logging
@@ -29,7 +28,6 @@ from sandbox import clock
 from sandbox.protocol import idempotency
 from sandbox.store import Closed, Store, part
 from sandbox.webhooks import events
-from sandbox.webhooks.deliveries import Deliveries
 
 log = logging.getLogger(__name__)
 
@@ -124,17 +122,15 @@ def move_to(db: sqlite3.Connection, unix: float) -> int:
     return advance(db, unix - clock.now())
 
 
-def start(store: Store, deliveries: Deliveries) -> None:
+def start(store: Store) -> None:
     """Lets the clock tick, in a thread of its own."""
-    threading.Thread(
-        target=_tick_forever, args=(store, deliveries), name="clock", daemon=True
-    ).start()
+    threading.Thread(target=_tick_forever, args=(store,), name="clock", daemon=True).start()
 
 
-def _tick_forever(store: Store, deliveries: Deliveries) -> None:
+def _tick_forever(store: Store) -> None:
     while True:
         try:
-            _tick(store, deliveries)
+            _tick(store)
         except Closed:
             return
         except Exception:
@@ -143,10 +139,8 @@ def _tick_forever(store: Store, deliveries: Deliveries) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def _tick(store: Store, deliveries: Deliveries) -> None:
+def _tick(store: Store) -> None:
     with store.transaction() as db:
-        done = run_due(db)
+        run_due(db)
         idempotency.forget_old(db, clock.now())
         events.forget_old(db)
-    if done:
-        deliveries.wake()

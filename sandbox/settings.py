@@ -174,7 +174,9 @@ def _read(db: sqlite3.Connection) -> JsonDict:
 def change(db: sqlite3.Connection, wanted: Any) -> None:
     """All of ``wanted`` or nothing. Raises :class:`BadSetting`."""
     if not isinstance(wanted, dict):
-        raise BadSetting("Send a JSON object of switches.")
+        raise BadSetting(
+            "Send a JSON object of switches, with the header Content-Type: application/json."
+        )
     for name in wanted:
         if name not in CHECKS:
             raise BadSetting(f"There is no switch {name!r}; there are {', '.join(CHECKS)}.")
@@ -194,6 +196,7 @@ def _keep(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
         [(name, json.dumps(value)) for name, value in values.items()],
     )
     store.forget(db)
+    store.wake_deliveries(db)
     for follow in FOLLOWERS:
         follow(db)
 

@@ -19,6 +19,7 @@ Read = TypeVar("Read")
 # Names of what is remembered between two looks.
 SETTINGS = "settings"
 ENDPOINTS = "webhook endpoints"
+SECRETS = "secrets of webhook endpoints"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -139,7 +140,8 @@ class Connection(sqlite3.Connection):
     """Remembers what is read at every turn and hardly ever changes: the switches, the endpoints.
 
     ``undo`` puts back what a rolled-back transaction changed outside of the database; ``told`` are
-    the events stored so far, which nobody is to hear of before the commit.
+    the events stored so far, which nobody is to hear of before the commit; ``wakes`` says whether
+    that commit has to wake the deliveries.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -147,6 +149,7 @@ class Connection(sqlite3.Connection):
         self.memory: dict[str, Any] = {}
         self.undo: list[Callable[[], None]] = []
         self.told: list[bytes] = []
+        self.wakes = False
 
 
 def _ours(db: sqlite3.Connection) -> Connection:
@@ -173,6 +176,11 @@ def forget(db: sqlite3.Connection, *names: str) -> None:
 def if_undone(db: sqlite3.Connection, put_back: Callable[[], None]) -> None:
     """Calls ``put_back`` if the transaction, or the :func:`part` of it, is rolled back."""
     _ours(db).undo.append(put_back)
+
+
+def wake_deliveries(db: sqlite3.Connection) -> None:
+    """Once this is committed: something is due, or may go where or when it could not before."""
+    _ours(db).wakes = True
 
 
 @contextmanager
@@ -210,6 +218,7 @@ class Store:
         self._lock = threading.RLock()
         self._closed = False
         self._tell: Callable[[bytes], None] | None = None
+        self._wake: Callable[[], None] = lambda: None
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, factory=Connection
         )
@@ -245,15 +254,25 @@ class Store:
             except BaseException:
                 db.execute("ROLLBACK")
                 _put_back(db, 0, 0)
+                db.wakes = False
                 raise
-            self._committed(db)
+            wakes = self._committed(db)
+        if wakes:  # without the lock, which is what they want first
+            self._wake()
 
-    def _committed(self, db: Connection) -> None:
+    def _committed(self, db: Connection) -> bool:
+        """Whether the deliveries are to be woken."""
         db.undo.clear()
         told, db.told = db.told, []
+        wakes, db.wakes = db.wakes, False
         if self._tell is not None:
             for body in told:
                 self._tell(body)
+        return wakes
+
+    def on_wake(self, wake: Callable[[], None]) -> None:
+        """Calls ``wake`` after each commit that asked for it by :func:`wake_deliveries`."""
+        self._wake = wake
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -326,7 +345,8 @@ def delete_object(db: sqlite3.Connection, object_id: str) -> None:
 
 def _changed(db: sqlite3.Connection, object_id: str) -> None:
     if object_id.startswith("we_"):
-        forget(db, ENDPOINTS)
+        forget(db, ENDPOINTS, SECRETS)
+        wake_deliveries(db)
 
 
 def find_object(db: sqlite3.Connection, object_id: str, kind: str | None = None) -> JsonDict | None:

@@ -56,13 +56,25 @@ def test_no_key_and_no_screen_reader_comes_to_the_forms_trap(page, site):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("page", ["unexpected", "still_opening", "other"])
-def test_pages_of_trouble_that_is_hard_to_come_by_are_accessible(phone, alone, app, page):
-    with app.test_request_context("/"):
-        body = render_template(f"errors/{page}.html", code=405, name="Method Not Allowed")
-    serve(phone, "**/trouble", body, "text/html")
-    phone.goto(f"{alone}/trouble")
-    assert faults(phone) == []
+# Pages that are hard to come by, and what they are told.
+TROUBLES = {
+    "csrf": {},
+    "other": {"code": 405, "name": "Method Not Allowed"},
+    "still_opening": {},
+    "too_many": {"retry_after": 90},
+    "unexpected": {},
+}
+
+
+def test_every_page_of_trouble_is_accessible(phone, alone, app):
+    found = {}
+    for page, told in TROUBLES.items():
+        with app.test_request_context("/"):
+            body = render_template(f"errors/{page}.html", **told)
+        serve(phone, "**/trouble", body, "text/html")
+        phone.goto(f"{alone}/trouble")
+        found[page] = faults(phone)
+    assert {page: there for page, there in found.items() if there} == {}
 
 
 def test_whatever_the_brands_colour_pages_can_be_read(phone, alone, world, variables, installed):

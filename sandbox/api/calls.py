@@ -72,6 +72,8 @@ def _begin() -> None:
     if not is_api():
         return
     g.request_id = new_id("req")
+    with world().store.reading() as db:
+        g.switches = settings.current(db)
     g.version = _version()
     _authenticate()
     _refuse_what_is_unplayed()
@@ -97,8 +99,7 @@ def _version() -> str:
     """The version asked for, else the account's. A newer one than ours is answered in ours."""
     asked = request.headers.get("Stripe-Version")
     if asked is None:
-        with world().store.reading() as db:
-            return str(settings.current(db)["api_version"])
+        return str(g.switches["api_version"])
     if asked not in versions.KNOWN and not versions.NEWER.fullmatch(asked):
         g.version = versions.API_VERSION
         raise ApiError(400, f"Invalid Stripe API version: {asked}")
@@ -154,8 +155,7 @@ def _finish(response: Response) -> Response:
         response.headers["WWW-Authenticate"] = 'Basic realm="Stripe"'
     with world().store.transaction() as db:
         request_log.add(db, _log_record(response))
-        delay_s = settings.current(db)["api_delay_s"]
-    time.sleep(delay_s)
+    time.sleep(g.switches["api_delay_s"])
     return response
 
 
@@ -211,7 +211,6 @@ def perform(work: Work) -> Response:
     except ApiError as error:
         remember(error)
         raise
-    world().deliveries.wake()
     return answer_of(reply)
 
 

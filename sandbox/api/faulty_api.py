@@ -10,7 +10,7 @@ import time
 
 from flask import Flask, Response, g, request
 
-from sandbox import clock, faults, settings
+from sandbox import clock, faults
 from sandbox.api import calls
 from sandbox.faults import Strike
 from sandbox.objects.cards import DECLINED
@@ -58,12 +58,10 @@ def _before() -> Response | None:
 
 
 def _strike() -> Strike | None:
-    with world().store.reading() as db:
-        switches = settings.current(db)
-    if not switches[faults.API]:
+    if not g.switches[faults.API]:
         return None
     with world().store.transaction() as db:
-        return faults.on_call(db, switches, request.method, request.path)
+        return faults.on_call(db, g.switches, request.method, request.path)
 
 
 def _fail(status: str) -> Response | None:

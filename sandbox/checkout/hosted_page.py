@@ -6,9 +6,11 @@ Where the bank wants to hear from the customer first, the way leads over ``…/a
 
 import sqlite3
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from markupsafe import Markup
 from werkzeug.wrappers import Response as BaseResponse
 
 from sandbox import clock, settings
@@ -53,9 +55,8 @@ def show(session_id: str) -> Response | str:
         session = _load(db, session_id)
         if session is None:
             return _not_found()
-        page = _page(db, session)
-    world().deliveries.wake()
-    return page
+        shown = _shown(db, session)
+    return _page(**shown)
 
 
 @hosted_page.post("/<session_id>")
@@ -79,7 +80,6 @@ def challenge(session_id: str) -> Response | str | BaseResponse:
             return _not_found()
         asked = _is_asked(db, session)
         number = _last_try(db, session).typed["number"]
-    world().deliveries.wake()
     if not asked:
         return redirect(url_for("hosted_page.show", session_id=session_id), 303)
     return render_template(
@@ -197,7 +197,6 @@ def _answer(outcome: Outcome) -> BaseResponse:
 
     Call after the commit: the merchant may ask for the session as soon as it hears of it.
     """
-    world().deliveries.wake()
     session_id = outcome.session["id"]
     if outcome.completed_event:
         world().deliveries.wait_for_answers(outcome.completed_event, HELD_AT_MOST_S)
@@ -214,22 +213,42 @@ def _amount(session: JsonDict) -> str:
     return money.format_amount(session["amount_total"], session["currency"])
 
 
-def _page(db: sqlite3.Connection, session: JsonDict) -> str:
-    back = session["success_url" if session["status"] == "complete" else "cancel_url"]
+def _shown(db: sqlite3.Connection, session: JsonDict) -> dict[str, Any]:
     tried = _last_try(db, session)
+    return {
+        "session": session,
+        "items": _items(db, session["id"]),
+        "failed": _debit_failed(db, session),
+        "typed": tried.typed,
+        "errors": tried.errors,
+    }
+
+
+def _page(session: JsonDict, **shown: Any) -> str:
+    """Without the store, which everybody waits for: a page takes longer than what it shows."""
+    back = session["success_url" if session["status"] == "complete" else "cancel_url"]
     return render_template(
         "pay.html" if session["status"] == "open" else "closed.html",
         session=session,
-        items=_items(db, session["id"]),
         amount=_amount(session),
-        failed=_debit_failed(db, session),
-        typed=tried.typed,
-        errors=tried.errors,
-        groups=cards.GROUPS,
-        mistyped=cards.MISTYPED,
-        accounts=bank_debits.ACCOUNTS.values(),
         back=merchant_url(back, session["id"]) if back else None,
-        next_year=f"{(_today().year + 8) % 100:02}",
+        test_cards=_test_cards(tuple(session["payment_method_types"]), _today().year + 8),
+        **shown,
+    )
+
+
+@lru_cache(maxsize=8)
+def _test_cards(methods: tuple[str, ...], valid_until: int) -> Markup:
+    """The panel to pick from: most of the page, and always the same."""
+    return Markup(
+        render_template(
+            "test_cards.html",
+            methods=methods,
+            groups=cards.GROUPS,
+            mistyped=cards.MISTYPED,
+            accounts=bank_debits.ACCOUNTS.values(),
+            expiration=f"12 / {valid_until % 100:02}",
+        )
     )
 
 

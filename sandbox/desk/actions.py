@@ -16,7 +16,7 @@ For programs, as JSON; what it made is the answer, a refusal is ``{"error": sent
     POST /_sandbox/early_fraud_warnings   {"charge" or "payment_intent"}
 
     move_clock, refund, settle_refund, dispute, decide_dispute, warn: the same, as functions of a
-    database and such a JSON object. Wake the deliveries once the transaction is committed.
+    database and such a JSON object.
     statuses_after, outcomes_of: what settle_refund and decide_dispute would take.
 """
 
@@ -214,10 +214,9 @@ def answer_dispute(db: sqlite3.Connection, dispute_id: str, text: str) -> JsonDi
 def _do(deed: Deed) -> Response:
     wanted: Any = request.get_json(silent=True)  # None for another content type, no browser form's
     if not isinstance(wanted, dict):
-        raise _refusal("Send a JSON object.")
+        raise _refusal("Send a JSON object, with the header Content-Type: application/json.")
     with world().store.transaction() as db:
         made = deed(db, wanted)
-    world().deliveries.wake()
     return _json(made)
 
 

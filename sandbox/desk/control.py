@@ -36,7 +36,6 @@ def change_settings() -> Response:
     with world().store.transaction() as db:
         settings.change(db, wanted)
         after = settings.current(db)
-    world().deliveries.wake()
     return _json(after)
 
 
@@ -55,7 +54,6 @@ def choose_preset(name: str) -> Response:
     with world().store.transaction() as db:
         settings.change(db, wanted)
         after = settings.current(db)
-    world().deliveries.wake()
     return _json(after)
 
 

@@ -34,13 +34,15 @@ NUMBERS = {
 TEXTS = ("api_version", "business_name", "refund_outcome", "webhook_secret", "webhook_url")
 
 
-@controls_page.app_context_processor
-def trouble() -> dict[str, object]:
+@controls_page.app_template_global()
+def trouble() -> list[str]:
     """What the top of each page warns of: somebody who forgot a fault looks for it for hours."""
     with world().store.reading() as db:
         switches = settings.current(db)
-    changed = [name for name in presets.CALM if switches[name] != presets.CALM[name]]
-    return {"trouble": changed, "clock_offset_s": clock.offset()}
+    return [name for name in presets.CALM if switches[name] != presets.CALM[name]]
+
+
+controls_page.add_app_template_global(clock.offset, "clock_offset")
 
 
 @controls_page.get("/controls")
@@ -161,7 +163,6 @@ def _change(wanted: Callable[[JsonDict], Any], where: str, done: str) -> BaseRes
 
 
 def _back(note: Note) -> BaseResponse:
-    world().deliveries.wake()
     to = url_for("controls_page.show", note=notes.keep(note), _anchor=f"{note.where}-title")
     return redirect(to, 303)
 

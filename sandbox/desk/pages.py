@@ -280,5 +280,4 @@ def send_again(event_id: str) -> BaseResponse | Response:
         if not listening or (wanted and wanted not in listening):
             return Response(render_template("no_endpoint.html"), 409)
         events.queue(db, event_id, clock.now(), wanted)
-    world().deliveries.wake()
     return redirect(url_for("pages.event", event_id=event_id), 303)

@@ -173,5 +173,4 @@ def _do(session_id: str, deed: Deed) -> BaseResponse:
             deed(db, _session(db, session_id))
     except ApiError as error:
         note = notes.keep(notes.Note("payment", error.message, refused=True))
-    world().deliveries.wake()
     return redirect(url_for("payment_page.show", session_id=session_id, note=note), 303)

@@ -275,9 +275,8 @@ def check(values: Mapping[str, Any], now: int, version: str) -> dict[str, Any]:
     """The parameters, clean; ``now`` in epoch seconds. Raises :class:`ApiError`."""
     if values.get("ui_mode") == "hosted" and version < HOSTED_PAGE_SINCE:
         values = {**values, "ui_mode": "hosted_page"}
+    _refuse_other_modes(values)
     params = top_level(values, FIELDS, required=("success_url",))
-    if params.get("mode", "payment") != "payment":
-        raise ApiError(400, "The sandbox plays mode=payment only; Stripe may more.", param="mode")
     if "mode" not in params:
         raise missing_parameter("mode")
     if not params.get("line_items"):
@@ -288,6 +287,19 @@ def check(values: Mapping[str, Any], now: int, version: str) -> dict[str, Any]:
     _check_amounts(params["line_items"])
     params["payment_method_types"] = _method_types(params)
     return params
+
+
+def _refuse_other_modes(values: Mapping[str, Any]) -> None:
+    """First of all: they come with parameters of theirs, none of which would be the reason."""
+    lacking = {"setup": "setup intents", "subscription": "subscriptions"}.get(
+        str(values.get("mode"))
+    )
+    if lacking:
+        raise ApiError(
+            400,
+            f"The sandbox plays mode=payment only: it has no {lacking} (yet), though Stripe has.",
+            param="mode",
+        )
 
 
 def _method_types(params: Mapping[str, Any]) -> list[str]:

@@ -72,8 +72,9 @@ def granularity(currency: str) -> int:
 
 
 def format_amount(amount: int, currency: str) -> str:
-    """As the pages write it: ``€12.50``, ``¥500``, ``KWD 5.120``."""
+    """As the pages write it: ``€12.50``, ``−€12.50``, ``¥500``, ``KWD 5.120``."""
     shown = 0 if currency in WHOLE_UNITS_TIMES_100 else decimals(currency)
-    number = f"{Decimal(amount).scaleb(-decimals(currency)):,.{shown}f}"
-    symbol = SYMBOLS.get(currency)
-    return f"{symbol}{number}" if symbol else f"{currency.upper()}\N{NO-BREAK SPACE}{number}"
+    sign = "\N{MINUS SIGN}" if amount < 0 else ""
+    number = f"{Decimal(abs(amount)).scaleb(-decimals(currency)):,.{shown}f}"
+    symbol = SYMBOLS.get(currency, f"{currency.upper()}\N{NO-BREAK SPACE}")
+    return f"{sign}{symbol}{number}"

@@ -13,6 +13,7 @@ function choose(method) {
 function fill(values) {
   for (const [name, value] of Object.entries(values)) form.elements[name].value = value;
   form.elements.email.value ||= "customer@example.com";
+  showBrand();
   submit.focus({ preventScroll: true });
   submit.scrollIntoView({ block: "nearest" });
 }
@@ -38,7 +39,7 @@ for (const element of document.querySelectorAll("[data-script]")) element.hidden
 
 // Whoever chooses to pay by bank debit wants to see the accounts there are.
 for (const radio of form.querySelectorAll("[type=radio][name=method]")) {
-  const groups = document.querySelector(radio.value === "card" ? ".for-card" : ".for-debit");
+  const groups = document.querySelector(radio.value === "card" ? ".group.for-card" : ".group.for-debit");
   radio.addEventListener("change", () => { groups.open = true; });
   if (radio.checked) groups.open = true;
 }
@@ -94,9 +95,23 @@ function groupAsTyped(name, grouped) {
   });
 }
 
+// Whose card it is, by its first digits: a mistyped one is seen before it is sent.
+const BRANDS = [
+  [/^4/, "Visa"], [/^(5[1-5]|2[2-7])/, "Mastercard"], [/^3[47]/, "Amex"],
+  [/^6(011|5)/, "Discover"], [/^3(0|6|8)/, "Diners Club"], [/^35/, "JCB"], [/^62/, "UnionPay"],
+];
+
+function showBrand() {
+  const shown = form.querySelector(".brand");
+  const typed = form.elements.number?.value.replace(/\D/g, "");
+  if (shown) shown.textContent = BRANDS.find(([begins]) => begins.test(typed))?.[1] ?? "";
+}
+
 groupAsTyped("number", cardNumber);
 groupAsTyped("expiration", expiry);
 groupAsTyped("iban", iban);
+
+form.elements.number?.addEventListener("input", showBrand);
 
 form.addEventListener("submit", (event) => {
   if (submit.getAttribute("aria-disabled") === "true") {
@@ -111,6 +126,7 @@ form.addEventListener("submit", (event) => {
 window.addEventListener("pageshow", () => {
   submit.removeAttribute("aria-disabled");
   submit.textContent = label;
+  showBrand();
 });
 
 document.querySelector("[aria-invalid]")?.focus();

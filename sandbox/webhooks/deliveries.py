@@ -57,10 +57,11 @@ class Deliveries:
         self._writing = threading.Lock()
 
     def start(self) -> None:
+        self._store.on_wake(self.wake)
         threading.Thread(target=self._claim_forever, name="deliveries", daemon=True).start()
 
     def wake(self) -> None:
-        """Call after the commit that made something due."""
+        """Has the claiming thread look now; the store calls it after commits that ask for it."""
         with self._something_due:
             self._calls += 1
             self._something_due.notify()
@@ -100,17 +101,15 @@ class Deliveries:
 
     def _claim_what_is_due(self) -> None:
         calls, resets = self._calls, self._resets
-        with self._store.reading() as db:
-            idle_s = outbox.idle_time(db, clock.now(), self._room)
-        if idle_s > 0:
-            self._rest(idle_s, calls)
-            return
         with self._store.transaction() as db:
             claimed = outbox.claim(db, clock.now(), self._room)
+            idle_s = outbox.idle_time(db, clock.now(), self._room)
         for event_id, endpoint_id in claimed.put_off:
             self._answered(event_id, endpoint_id)
         for sending in claimed.sendings:
             self._hand_over(resets, sending)
+        if idle_s > 0:
+            self._rest(idle_s, calls)
 
     def _rest(self, longest_s: float, calls: int) -> None:
         """Until something is due or :meth:`wake` is called, be it since ``calls`` was read."""
@@ -153,21 +152,37 @@ class Deliveries:
             self.wake()
 
     def _write_down(self) -> None:
-        """Those who come while another writes find their own answer written."""
-        with self._writing:
-            sent = list(self._sent)
-            if sent:
-                with self._store.transaction() as db:
-                    for each in sent:
-                        self._record(db, each)
-            for _ in sent:  # only now: if the transaction failed they are written the next time
-                self._sent.popleft()
+        """Those who come while another writes leave theirs to that one, who looks again after."""
+        while self._sent and self._writing.acquire(blocking=False):
+            try:
+                self._write_all()
+            finally:
+                self._writing.release()
+
+    def _write_all(self) -> None:
+        sent = list(self._sent)
+        if not sent:
+            return
+        self._record(sent)
+        for _ in sent:  # only now: if writing failed they are written the next time
+            self._sent.popleft()
         for each in sent:
             self._answered(each.sending.event_id, each.sending.endpoint_id)
         if any(not each.answer.good for each in sent):
             self.wake()  # a retry may be due before the claiming thread looks again
 
-    def _record(self, db: sqlite3.Connection, sent: Sent) -> None:
+    def _record(self, sent: list[Sent]) -> None:
+        try:
+            with self._store.transaction() as db:
+                for each in sent:
+                    outbox.record(db, each)
+        except Exception:
+            # Whatever it was, the others are to be written.
+            with self._store.transaction() as db:
+                for each in sent:
+                    self._record_alone(db, each)
+
+    def _record_alone(self, db: sqlite3.Connection, sent: Sent) -> None:
         """One that can't be written must not take the others along."""
         try:
             with part(db):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sandbox import clock, faults, settings
 from sandbox.protocol import versions
 from sandbox.protocol.ids import new_id
-from sandbox.store import JsonDict
+from sandbox.store import JsonDict, wake_deliveries
 from sandbox.webhooks import indented, webhook_endpoints
 
 READABLE_FOR_S = 30 * 24 * 60 * 60
@@ -35,8 +35,7 @@ def record(
 ) -> str:
     """Stores an event about ``data`` as it is now and queues its deliveries; returns its id.
 
-    ``previous`` tells the former values of what changed, as ``…updated`` events have them. Wake the
-    deliveries once the transaction is committed.
+    ``previous`` tells the former values of what changed, as ``…updated`` events have them.
     """
     event_id = new_id("evt")
     switches = settings.current(db)
@@ -115,6 +114,7 @@ def queue(
         " SET state = 'pending', tries = 0, due_at = excluded.due_at",
         (event_id, endpoint_id, due_at),
     )
+    wake_deliveries(db)
 
 
 def oldest() -> float:

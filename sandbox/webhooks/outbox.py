@@ -13,8 +13,8 @@ from typing import NamedTuple
 from sandbox import clock, faults, settings
 from sandbox.faults import Occasion, Strike
 from sandbox.settings import Endpoint
-from sandbox.store import JsonDict, private_part
-from sandbox.webhooks import events, webhook_endpoints
+from sandbox.store import JsonDict
+from sandbox.webhooks import webhook_endpoints
 from sandbox.webhooks.sendings import Sending, Sent
 
 LONGEST_IDLE_S = 1.0
@@ -36,12 +36,15 @@ def idle_time(db: sqlite3.Connection, now: float, room: Room) -> float:
     """Seconds until something can be claimed, at most one: the clock may be moved meanwhile."""
     if not settings.current(db)["deliver"]:
         return LONGEST_IDLE_S
-    idle_s = LONGEST_IDLE_S
+    due_at = [now + LONGEST_IDLE_S]
     for endpoint in webhook_endpoints.known(db):
         if room(endpoint["id"]) > 0:
-            for row in _waiting(db, endpoint["id"], now + idle_s, 1):
-                idle_s = row["due_at"] - now
-    return idle_s
+            (first,) = db.execute(
+                "SELECT min(due_at) FROM deliveries WHERE state = 'pending' AND endpoint_id = ?",
+                (endpoint["id"],),
+            ).fetchone()
+            due_at += [] if first is None else [first]
+    return min(due_at) - now
 
 
 def claim(db: sqlite3.Connection, now: float, room: Room) -> Claim:
@@ -54,20 +57,22 @@ def claim(db: sqlite3.Connection, now: float, room: Room) -> Claim:
     if not switches["deliver"]:
         return claimed
     for place, endpoint in enumerate(webhook_endpoints.known(db)):
-        for row in _waiting(db, endpoint["id"], now, room(endpoint["id"])):
+        for row in _waiting(db, endpoint, now, room(endpoint["id"])):
             _take(db, claimed, row, endpoint, _strikes(db, switches, row, place), now)
     return claimed
 
 
 def _waiting(
-    db: sqlite3.Connection, endpoint_id: str, until: float, most: int
+    db: sqlite3.Connection, endpoint: JsonDict, now: float, most: int
 ) -> list[sqlite3.Row]:
+    """With their events, and the ``body`` that this endpoint's version gets."""
     return db.execute(
-        "SELECT deliveries.*, events.type, events.nth FROM deliveries"
-        " JOIN events ON events.id = event_id"
+        "SELECT deliveries.*, type, nth, coalesce(renderings.body, events.body) AS body"
+        " FROM deliveries JOIN events ON events.id = deliveries.event_id"
+        " LEFT JOIN renderings ON renderings.event_id = events.id AND api_version = ?"
         " WHERE state = 'pending' AND endpoint_id = ? AND due_at <= ?"
         " ORDER BY due_at, deliveries.seq LIMIT ?",
-        (endpoint_id, until, max(0, most)),
+        (endpoint["api_version"], endpoint["id"], now, max(0, most)),
     ).fetchall()
 
 
@@ -96,7 +101,10 @@ def _take(
         "UPDATE deliveries SET state = 'sending', judged = 1, claim = claim + 1 WHERE seq = ?",
         (row["seq"],),
     )
-    sending = _sending(db, row, endpoint, strikes)
+    address = Endpoint(endpoint["url"], webhook_endpoints.secret_of(db, endpoint["id"]))
+    sending = Sending(
+        row["seq"], row["claim"] + 1, row["event_id"], row["body"], address, endpoint["id"], strikes
+    )
     claimed.sendings.extend([sending] * (2 if "duplicate" in strikes else 1))
 
 
@@ -121,16 +129,6 @@ def _put_off(
     later_s = sum(strikes[name].seconds for name in ("delay", "reorder") if name in strikes)
     db.execute(
         "UPDATE deliveries SET due_at = ?, judged = 1 WHERE seq = ?", (now + later_s, row["seq"])
-    )
-
-
-def _sending(
-    db: sqlite3.Connection, row: sqlite3.Row, endpoint: JsonDict, strikes: dict[str, Strike]
-) -> Sending:
-    body = events.payload(db, row["event_id"], endpoint["api_version"])
-    address = Endpoint(endpoint["url"], private_part(db, endpoint["id"])["secret"])
-    return Sending(
-        row["seq"], row["claim"] + 1, row["event_id"], body, address, endpoint["id"], strikes
     )
 
 

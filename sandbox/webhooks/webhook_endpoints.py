@@ -30,6 +30,7 @@ from sandbox.protocol.ids import new_id
 from sandbox.settings import BadSetting
 from sandbox.store import (
     ENDPOINTS,
+    SECRETS,
     JsonDict,
     delete_object,
     find_object,
@@ -166,6 +167,15 @@ def _give_up(db: sqlite3.Connection, endpoint_id: str) -> None:
 def known(db: sqlite3.Connection) -> list[JsonDict]:
     """All endpoints, oldest first, the command line's among them."""
     return [dict(endpoint) for endpoint in remembered(db, ENDPOINTS, lambda: _read(db))]
+
+
+def secret_of(db: sqlite3.Connection, endpoint_id: str) -> str:
+    """What signs the events for this endpoint, one of the :func:`known`."""
+    return remembered(db, SECRETS, lambda: _read_secrets(db))[endpoint_id]
+
+
+def _read_secrets(db: sqlite3.Connection) -> dict[str, str]:
+    return {one["id"]: private_part(db, one["id"])["secret"] for one in known(db)}
 
 
 def _read(db: sqlite3.Connection) -> list[JsonDict]:

@@ -115,6 +115,13 @@ def test_the_key_tells_whether_real_money_moves(load, key, livemode):
     assert load(STRIPE_SECRET_KEY=key).livemode is livemode
 
 
+def test_the_owner_is_led_to_stripes_dashboard_of_the_payments_mode_or_to_the_stand_in(load):
+    settings = load()
+    assert settings.dashboard(livemode=True) == "https://dashboard.stripe.com"
+    assert settings.dashboard(livemode=False) == "https://dashboard.stripe.com/test"
+    assert load(**STAND_IN).dashboard(livemode=False) == STAND_IN["STRIPE_API_BASE"]
+
+
 def test_currencies_are_taken_in_any_case_and_each_once(load):
     assert load(CURRENCIES="USD, eur,usd").currencies == ("usd", "eur")
 

@@ -73,7 +73,7 @@ def test_letters_bear_the_colour_the_logo_and_the_tax_number(
     with installed(**LOOKS).app_context():
         work()
     (receipt,) = mailbox.letters("customer@example.com")
-    (button,) = re.findall(r'<a class="button"[^>]*>', receipt["html"])
+    (button,) = re.findall(r'<table class="button".*?</table>', receipt["html"], flags=re.DOTALL)
     assert "#ffd400" in button
     assert "#10172a" in button
     (logo,) = re.findall(r"<img[^>]*>", receipt["html"])

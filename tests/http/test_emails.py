@@ -2,9 +2,16 @@
 
 import json
 import re
+import time
+from email import message_from_bytes, policy
+from email.header import decode_header, make_header
+from email.utils import parseaddr
 
 import pytest
 
+from payflow import emails
+from payflow.db import db
+from payflow.models import Email
 from tests.http.conftest import sign
 
 WORD_JOINER = "\u2060"
@@ -97,10 +104,35 @@ def test_the_receipt_comes_from_the_business_and_is_answered_to_it(pay, letter):
     assert header(receipt, "Auto-Submitted") == "auto-generated"
 
 
+def test_a_letter_gets_through_whatever_the_business_is_called_and_a_stranger_has_typed(
+    installed, completed, deliver, rows
+):
+    deliver(completed(description="🎁" * 200, name="x" * 100, reference="\u202e" + "ß" * 99))
+    name = "Müller, Söhne & Töchter Gartenarchitektur und Landschaftspflege GmbH, Ätzelhöfen"
+    for sender in ("pay@garden.example", f'"{name}" <pay@garden.example>'):
+        with installed(MAIL_DEFAULT_SENDER=sender, BUSINESS_NAME=name).app_context():
+            for (number,) in rows("SELECT id FROM emails"):
+                sent = emails.compose(db.session.get(Email, number)).as_bytes()
+                assert max(map(len, sent.splitlines())) <= 998
+                assert sent.isascii()
+                read = message_from_bytes(sent, policy=policy.default)
+                assert not read.defects
+                raw = message_from_bytes(sent)
+                author, address = parseaddr(raw["From"])
+                assert str(make_header(decode_header(author))) == name
+                assert address == "pay@garden.example"
+                assert "\n" not in raw["Resend-Idempotency-Key"]
+                assert abs(read["Date"].datetime.timestamp() - time.time()) < 600
+                kinds = [part.get_content_type() for part in read.walk()]
+                assert kinds[-2:] == ["text/plain", "text/html"]
+                assert len(read["Subject"]) < 200
+                assert name in read["Subject"] or "owner_paid" in read["Message-ID"]
+
+
 def test_the_receipt_is_readable_without_a_stylesheet_or_picture_from_elsewhere(pay, letter):
     pay()
     html = letter("customer@example.com")["html"]
-    assert re.search(r'<p class="amount" style="[^"]*font-weight', html)
+    assert re.search(r'class="amount"[^>]* style="[^"]*font-weight', html)
     assert "<img" not in html
     assert "<link" not in html
     assert "prefers-color-scheme: dark" in html

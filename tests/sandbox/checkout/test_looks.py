@@ -77,7 +77,10 @@ def test_a_test_card_is_picked_from_the_panel(
         page.get_by_role("button", name="Insufficient funds").click()
         assert page.get_by_label("Card number").input_value() == "4000 0000 0000 9995"
         assert not page.get_by_role("button", name="Succeeds after 3 minutes").is_visible()
+        heading = page.locator(".panel-of-cards > summary")
+        assert heading.inner_text().strip() == "Test cards"
         page.get_by_label("Bank debit (SEPA)").check()
+        assert heading.inner_text().strip() == "Test accounts"
         assert not page.locator("summary", has_text="Declined").is_visible()
         page.get_by_role("button", name="Succeeds after 3 minutes").click()
         assert page.get_by_label("IBAN").input_value() == "AT32 1904 3002 3547 3204"
@@ -184,4 +187,5 @@ def test_on_a_phone_the_test_cards_are_a_link_away_from_the_form(
         page.get_by_role("link", name="Test cards").click()
         page.get_by_role("button", name="Mastercard debit").click()
         assert page.get_by_label("Card number").input_value() == "5200 8282 8282 8210"
+        assert page.locator(".brand").inner_text() == "Mastercard"
         assert page.get_by_role("button", name=PAY).is_visible()

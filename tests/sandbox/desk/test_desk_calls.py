@@ -84,3 +84,10 @@ def test_paths_and_methods_that_are_not_there_are_answered_in_json(sandbox: Sand
     assert answer.json()["error"]
     assert "takes no fields" in refused(sandbox, "reset", hard=True)
     assert "takes no fields" in refused(sandbox, "presets/normal", hard=True)
+
+
+@pytest.mark.parametrize("path", ["refunds", "disputes", "clock", "settings"])
+def test_who_sends_no_json_is_told_how(sandbox: Sandbox, path: str) -> None:
+    answer = sandbox.post(f"/_sandbox/{path}", data='{"amount": 500}')  # as curl -d sends it
+    assert answer.status_code == 400
+    assert "with the header Content-Type: application/json." in answer.json()["error"]

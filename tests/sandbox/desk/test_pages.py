@@ -45,6 +45,7 @@ def test_a_refund_is_made_by_a_button(
     client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint, paid: Any
 ) -> None:
     page = press(sandbox, f"/payments/{paid.id}/refund", amount="2.50")
+    assert "−€2.50" in page
     assert "Refund €2.50" in page
     (refund,) = client.v1.refunds.list().data
     assert (refund.amount, refund.status) == (250, "succeeded")

@@ -322,3 +322,16 @@ def test_a_form_of_endless_depth_is_refused(sandbox: Sandbox) -> None:
     )
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("mode", "lacking"), [("subscription", "subscriptions"), ("setup", "setup intents")]
+)
+def test_another_mode_is_refused_for_what_is_not_there(
+    client: stripe.StripeClient, mode: Any, lacking: str
+) -> None:
+    """Whatever else was sent that only such a session has."""
+    params = {"success_url": "http://127.0.0.1:9/paid", "subscription_data": {"description": "A"}}
+    with pytest.raises(stripe.InvalidRequestError, match=f"no {lacking} ") as refusal:
+        client.v1.checkout.sessions.create({"mode": mode, **params})
+    assert refusal.value.param == "mode"
