@@ -48,7 +48,7 @@ def test_two_browsers_that_both_try_again_come_to_one_page(customer, new_custome
     # Both at the same moment, as far as Stripe's answer takes its time.
     customer.world.set(api_delay_s=1)
     for each in (customer, other):
-        each.page.evaluate("document.querySelector('#status button').click()")
+        each.page.evaluate("document.querySelector('#pay').click()")
     for each in (customer, other):
         each.page.wait_for_url(STRIPES_PAGE)
     assert customer.page.url == other.page.url != first
