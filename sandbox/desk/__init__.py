@@ -4,4 +4,5 @@
 - ``control``       switches and resets; ``presets`` turn many at once
 - ``pages``         payments, events, deliveries; ``payment_page``: one payment; ``controls_page``
 - ``paging``, ``notes``: what these pages share
+- ``dashboard_links``  addresses of Stripe's Dashboard, which lead to these pages
 """

@@ -81,7 +81,7 @@ def test_when_stripe_cannot_be_reached_the_page_says_so_and_keeps_the_input(
     assert answer.status_code == 502
     assert "Stripe can’t be reached at the moment" in answer.text
     assert "Nothing has been charged" in answer.text
-    assert ">Try again</button>" in answer.text
+    assert "Try again</button>" in answer.text
     for value in ("12.50", "Invoice 2026-118", "A-7", "A. Customer", "customer@example.com"):
         assert f'value="{value}"' in answer.text
     assert rows("SELECT status, session_id FROM payments, attempts") == [("created", None)]
@@ -105,7 +105,7 @@ def test_in_every_trouble_of_stripes_the_page_says_what_it_means_and_the_next_cl
     assert answer.status_code == 502
     assert "Stripe can’t be reached at the moment" in answer.text
     assert "Nothing has been charged" in answer.text
-    assert ">Try again</button>" in answer.text
+    assert "Try again</button>" in answer.text
     for value in ("12.50", "Invoice 2026-118", "A. Customer", "customer@example.com"):
         assert f'value="{value}"' in answer.text
     assert rows("SELECT status FROM payments") == [("created",)]
