@@ -64,5 +64,5 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("procrastinate", "stripe", "alembic.runtime.plugins", "flask-limiter"):
+    for chatty in ("procrastinate", "stripe", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -8,20 +8,23 @@ process for itself, for a customer must be able to pay all the same.
 import hmac
 import logging
 import time
-from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from uuid import UUID
 
-from flask import Flask, g, request
-from flask_limiter import Limiter, RateLimitExceeded
+from flask import Flask, current_app, request
+from limits import RateLimitItem, parse_many
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import MovingWindowRateLimiter
 
 from payflow.config import Settings, current_settings
 
 log = logging.getLogger(__name__)
 
 # Seconds that a storage elsewhere has, to connect and to answer.
-STORAGE_PATIENCE = 1
+PATIENCE = {"socket_connect_timeout": 1, "socket_timeout": 1}
+COUNTERS = "payflow_limits"
 
 
 class TooMany(Exception):
@@ -43,30 +46,21 @@ def network() -> str:
     return str(address.ipv4_mapped or ip_network((int(address), 64), strict=False))
 
 
-limiter = Limiter(
-    network,
-    # A fixed window would let twice as many through around its end.
-    strategy="moving-window",
-    storage_options={
-        "socket_connect_timeout": STORAGE_PATIENCE,
-        "socket_timeout": STORAGE_PATIENCE,
-    },
-    in_memory_fallback_enabled=True,
-)
-
-
 def init_app(app: Flask) -> None:
+    """Windows move: fixed ones would let twice as many through around their ends."""
     settings: Settings = app.config["PAYFLOW"]
-    app.config["RATELIMIT_STORAGE_URI"] = settings.limit_storage
-    limiter.init_app(app)
+    elsewhere = PATIENCE if settings.limit_storage.startswith("redis") else {}
+    storage = storage_from_string(settings.limit_storage, wrap_exceptions=True, **elsewhere)
+    own = MovingWindowRateLimiter(MemoryStorage())
+    app.extensions[COUNTERS] = MovingWindowRateLimiter(storage), own
 
 
 def count_form(email: str) -> None:
     """A form without mistakes was sent. Raises TooMany."""
     # A storage elsewhere need not learn who our customers are.
     key = current_settings().secret_key.encode()
-    g.payer = hmac.digest(key, folded(email).encode(), "sha256").hex()
-    _count(_network_and_payer)
+    _count_network()
+    _count_payer(hmac.digest(key, folded(email).encode(), "sha256").hex())
 
 
 def count_retry(payment_id: UUID) -> None:
@@ -75,13 +69,13 @@ def count_retry(payment_id: UUID) -> None:
     Counted by payment and network: who else knows the payment's address uses up nothing of the
     customer's.
     """
-    g.payer = f"{payment_id} {network()}"
-    _count(_network_and_payer)
+    _count_network()
+    _count_payer(f"{payment_id} {network()}")
 
 
 def count_caught() -> None:
     """A program fell into the form's trap. Raises TooMany."""
-    _count(_network)
+    _count_network()
 
 
 def folded(email: str) -> str:
@@ -90,31 +84,27 @@ def folded(email: str) -> str:
     return f"{local.partition('+')[0] or local}@{domain}"
 
 
-_by_network = limiter.shared_limit(
-    lambda: current_settings().limit_per_address, scope="network", key_func=network
-)
-_by_payer = limiter.shared_limit(
-    lambda: current_settings().limit_per_email, scope="payer", key_func=lambda: str(g.payer)
-)
+def _count_network() -> None:
+    _count(current_settings().limit_per_address, "network", network())
 
 
-@_by_network
-def _network() -> None:
-    """Counted by its decorator."""
+def _count_payer(payer: str) -> None:
+    _count(current_settings().limit_per_email, "payer", payer)
 
 
-@_by_network
-@_by_payer
-def _network_and_payer() -> None:
-    """Counted by its decorators."""
+def _count(limits: str, *who: str) -> None:
+    storage, own = current_app.extensions[COUNTERS]
+    for limit in parse_many(limits):
+        try:
+            _hit(storage, limit, *who)
+        except StorageError as error:
+            log.warning("LIMIT_STORAGE is away, each process counts for itself: %s", error)
+            _hit(own, limit, *who)
 
 
-def _count(counted: Callable[[], None]) -> None:
-    try:
-        counted()
-    except RateLimitExceeded as reached:
-        limit = limiter.current_limit
-        over_at = limit.window.reset_time if limit else 0.0
-        wait = max(1, ceil(over_at - time.time()))
-        log.warning("%s has reached %s: refused for %d s", network(), reached.limit.limit, wait)
-        raise TooMany(wait) from None
+def _hit(counter: MovingWindowRateLimiter, limit: RateLimitItem, *who: str) -> None:
+    if counter.hit(limit, *who):
+        return
+    wait = max(1, ceil(counter.get_window_stats(limit, *who).reset_time - time.time()))
+    log.warning("%s has reached %s: refused for %d s", network(), limit, wait)
+    raise TooMany(wait)
