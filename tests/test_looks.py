@@ -29,6 +29,14 @@ def test_the_receipts_number_is_copied_by_a_click_and_said_to_be(browser, custom
         assert re.fullmatch("[A-Z0-9]{4}-[A-Z0-9]{4}", copied)
 
 
+def test_a_small_phone_shows_the_whole_of_a_large_amount(page, site):
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(f"{site}/?amount=12500.50&lang=de")
+    amount = page.locator("#amount")
+    expect(amount).to_have_value("12500,50")
+    assert amount.evaluate("one => one.scrollWidth <= one.clientWidth")
+
+
 def test_what_needs_javascript_is_not_shown_without_it(plain_page, customer):
     plain_page.goto(states.paid(customer))
     expect(plain_page.get_by_role("heading", name="Payment received")).to_be_visible()
