@@ -1,4 +1,4 @@
-"""What the documents refer to is there: the tests that they name as proof, and the files they lead to."""
+"""What the documents refer to is there: tests that they name as proof, files they lead to."""
 
 import re
 from pathlib import Path
