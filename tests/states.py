@@ -39,16 +39,8 @@ class Customer:
     def pay(self, card: str = "4242424242424242") -> None:
         self.world.pay(self.session_url, card)
 
-    def ask_stripe(self, path: str, method: str = "GET", **data: Any) -> dict[str, Any]:
-        headers = {"Authorization": "Bearer sk_test_payflow_tests"}
-        url = f"{self.world.url}/v1/{path}"
-        answer = requests.request(method, url, headers=headers, data=data, timeout=5)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
-
     def session(self) -> dict[str, Any]:
-        return self.ask_stripe(f"checkout/sessions/{self.session_url.rpartition('/')[2]}")
+        return self.world.ask(f"checkout/sessions/{self.session_url.rpartition('/')[2]}")
 
     def intent(self) -> str:
         return str(self.session()["payment_intent"])
@@ -107,7 +99,7 @@ def declined(customer: Customer) -> str:
 
 
 def expired(customer: Customer) -> str:
-    customer.ask_stripe(f"checkout/sessions/{customer.session()['id']}/expire", "POST")
+    customer.world.ask(f"checkout/sessions/{customer.session()['id']}/expire", "POST")
     return customer.until_it_says("not completed in time")
 
 

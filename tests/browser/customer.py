@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import requests
 from playwright.sync_api import Locator, Page, expect
 
 from tests.stack import World, until
@@ -94,7 +93,5 @@ class Customer:
         return str(self._listed("charges")[0]["id"])
 
     def _listed(self, objects: str) -> list[dict[str, Any]]:
-        headers = {"Authorization": "Bearer sk_test_payflow_tests"}
-        url = f"{self.world.url}/v1/{objects}?limit=100"
-        listed: list[dict[str, Any]] = requests.get(url, headers=headers, timeout=5).json()["data"]
+        listed: list[dict[str, Any]] = self.world.ask(f"{objects}?limit=100")["data"]
         return listed
