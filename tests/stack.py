@@ -134,6 +134,16 @@ class World(Program):
         found: dict[str, Any] = answer.json()
         return found
 
+    def charges(self) -> list[int]:
+        """What was taken, in minor units: one amount for each charge that succeeded."""
+        listed = self.ask("charges?limit=100")["data"]
+        return [one["amount"] for one in listed if one["status"] == "succeeded"]
+
+    def open_pages(self) -> list[str]:
+        """The addresses of Stripe's pages on which somebody could pay."""
+        listed = self.ask("checkout/sessions?limit=100")["data"]
+        return [one["url"] for one in listed if one["status"] == "open"]
+
     def pay(self, session_url: str, card: str = "4242424242424242") -> requests.Response:
         """Fill in the hosted page as a customer does; the answer is not followed."""
         form = {

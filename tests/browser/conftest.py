@@ -16,10 +16,9 @@ def new_customer(
     web: str,
     world: World,
     rows: Callable[..., list[Any]],
-    flask: Callable[..., Any],
 ) -> Callable[..., Customer]:
     """A person with a browser, set up by Playwright's words for a context."""
-    return lambda **options: Customer(new_page(**options), web, world, rows, flask)
+    return lambda **options: Customer(new_page(**options), web, world, rows)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_a_late_confirmation_is_said_once_and_found_an_hour_later(waiting, rows)
     waiting.sees("Payment received")
     assert heard(page) == ["Still waiting for the confirmation", "Payment received"]
     assert "Payment received – " in page.title()
-    assert waiting.charges() == [1250]
+    assert waiting.world.charges() == [1250]
 
     # And then it is never asked for again.
     asked = []
