@@ -76,3 +76,14 @@ class Customer:
     def until_it_is(self, status: str) -> None:
         query = "SELECT status FROM payments ORDER BY created_at DESC"
         until(lambda: self.rows(query)[0] == (status,))
+
+
+def be_hidden(page: Page, hidden: bool) -> None:
+    """As a tab is that another one covers; Playwright keeps every page visible for the browser."""
+    page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )

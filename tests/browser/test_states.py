@@ -93,10 +93,8 @@ UNKNOWN = State(
 
 
 @pytest.mark.parametrize("name", states.PAYMENTS)
-def test_every_state_says_what_became_of_the_money_and_what_to_do(
-    page, web, world, variables, name
-):
-    page.goto(states.PAYMENTS[name](states.Customer(web, world, variables)))
+def test_every_state_says_what_became_of_the_money_and_what_to_do(page, payer, world, name):
+    page.goto(states.PAYMENTS[name](payer))
     shows(page, STATES[name])
     assert world.charges() == STATES[name].taken
 

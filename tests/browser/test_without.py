@@ -216,6 +216,7 @@ def test_the_receipt_on_paper_is_the_receipt_alone(customer):
     customer.pay()
     customer.sees("Payment received")
     page.emulate_media(media="print", color_scheme="dark")
+    expect(page.get_by_role("banner").get_by_text("Northlight Consulting")).to_be_visible()
     for shown in ("€12.50", "Invoice 2026-118", "Receipt number", "12 Quay Street, Dublin"):
         expect(page.get_by_role("main").get_by_text(shown)).to_be_visible()
     for hidden in (page.get_by_role("button"), page.locator(".actions a"), page.locator("nav")):
@@ -226,6 +227,8 @@ def test_the_receipt_on_paper_is_the_receipt_alone(customer):
         " getComputedStyle(document.documentElement).backgroundColor]"
     )
     assert brightness(ink) < 60 < 200 < brightness(paper)
+    # Of the PDF's parts only a page is called so.
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
 
 
 def brightness(colour: str) -> int:
