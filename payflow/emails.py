@@ -25,8 +25,8 @@ from payflow import clock, i18n, outbox, queue, timeline
 from payflow.config import Settings, current_settings
 from payflow.db import AnyRow, db
 from payflow.known import facts_of, lock_row
-from payflow.letter_words import LETTERS, WORDS, Matter, Words, owner
-from payflow.letter_words.parts import paid
+from payflow.letter_words import LETTERS, WORDS, owner
+from payflow.letter_words.parts import Matter, Words, paid
 from payflow.models import Email
 from payflow.record import found_by_sweep
 
