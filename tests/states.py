@@ -1,6 +1,6 @@
 """A payment in each state that a customer can see, brought there as customers, banks and the owner
 do it: through the form, Stripe's page and the stand-in's desk. No worker may run beside it, which
-would end the waiting. For tests of how pages look, and for scripts/state_pictures.py."""
+would end the waiting. For tests of how pages look, and for the scripts that picture them."""
 
 import json
 import re
@@ -22,10 +22,13 @@ OUT_OF_ORDER = [{"on": "POST /v1/checkout/sessions", "fault": "429"}]
 class Payer:
     """One person with one payment, known by its page's address."""
 
-    def __init__(self, site: str, world: World, variables: Mapping[str, str]):
+    def __init__(
+        self, site: str, world: World, variables: Mapping[str, str], lang: str = "en", **form: str
+    ):
         self.site, self.world, self.variables = site, world, variables
         self.http = requests.Session()
-        self.form = INVOICE | hidden_fields(self.http.get(f"{site}/", timeout=5).text)
+        page = self.http.get(f"{site}/?lang={lang}", timeout=5).text
+        self.form = INVOICE | hidden_fields(page) | form
         self.session_url = self.send()
         self.page = self.session()["success_url"].partition("?")[0]
 
@@ -38,6 +41,11 @@ class Payer:
 
     def pay(self, card: str = "4242424242424242") -> None:
         self.world.pay(self.session_url, card)
+
+    def is_told_of(self, event: dict[str, Any]) -> None:
+        """A delivery that Stripe would not make."""
+        body = json.dumps(event)
+        requests.post(f"{self.site}/webhooks/stripe", body, headers=sign(body), timeout=10)
 
     def session(self) -> dict[str, Any]:
         return self.world.ask(f"checkout/sessions/{self.session_url.rpartition('/')[2]}")
@@ -143,8 +151,7 @@ def review(payer: Payer) -> str:
     payer.world.set(webhook_delay_s=0)
     kind = "checkout.session.completed"
     event = payer.world.events(kind, limit=1)[0]
-    body = json.dumps(retold(event, amount_total=1))
-    requests.post(f"{payer.site}/webhooks/stripe", body, headers=sign(body), timeout=5)
+    payer.is_told_of(retold(event, amount_total=1))
     return payer.until_it_says("being checked")
 
 
