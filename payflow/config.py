@@ -171,13 +171,13 @@ class Settings(BaseSettings):
     @cached_property
     def minimum(self) -> dict[str, int]:
         """The smallest amount taken, in minor units by currency; Stripe's own where none is set."""
-        ours = _limits("AMOUNT_MIN", self.amount_min, self.currencies)
+        ours = _amounts("AMOUNT_MIN", self.amount_min, self.currencies)
         return {c: ours.get(c, money.least(c)) for c in self.currencies}
 
     @cached_property
     def maximum(self) -> dict[str, int]:
         """The largest amount taken, in minor units, for the currencies that have one."""
-        return _limits("AMOUNT_MAX", self.amount_max, self.currencies)
+        return _amounts("AMOUNT_MAX", self.amount_max, self.currencies)
 
     @model_validator(mode="before")
     @classmethod
@@ -360,10 +360,10 @@ class Settings(BaseSettings):
             )
         if self.mail_server not in LOOPBACK and not self.mail_password:
             raise ValueError(f"MAIL_PASSWORD is missing: {self.mail_server} asks for one.")
-        self._check_limits()
+        self._check_amounts()
         return self
 
-    def _check_limits(self) -> None:
+    def _check_amounts(self) -> None:
         least = self.minimum
         for currency, largest in self.maximum.items():
             if largest < least.get(currency, 0):
@@ -382,19 +382,19 @@ class Settings(BaseSettings):
             )
 
 
-def _limits(name: str, text: str, currencies: tuple[str, ...]) -> dict[str, int]:
+def _amounts(name: str, text: str, currencies: tuple[str, ...]) -> dict[str, int]:
     """`eur:5,jpy:500` → minor units by currency; a bare number is the first currency's."""
-    limits = {}
+    amounts = {}
     for part in _split(text):
         code, colon, number = part.rpartition(":")
         currency = code.lower() if colon else currencies[0]
         if currency not in currencies:
             raise ValueError(f"{name} names {currency.upper()}, which is not one of CURRENCIES.")
         try:
-            limits[currency] = money.to_minor(Decimal(number), currency)
+            amounts[currency] = money.to_minor(Decimal(number), currency)
         except (InvalidOperation, money.AmountError):
             raise ValueError(f"{name} must be amounts by currency, like eur:5,jpy:500.") from None
-    return limits
+    return amounts
 
 
 def _sentence(error: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Letters: how they are made into messages, and how they leave.
 
-letters.py says which are owed, outbox.py queues them, letter_words.py says what they say. They are
+letters.py says which are owed, outbox.py queues them, letter_words/ says what they say. They are
 delivered by a job, never in a request.
 """
 
@@ -21,14 +21,14 @@ from flask import render_template
 from flask_mail import Connection, Mail, Message
 from sqlalchemy import case, literal, update
 
-from payflow import clock, formats, i18n, outbox, queue, timeline
+from payflow import clock, i18n, outbox, queue, timeline
 from payflow.config import Settings, current_settings
 from payflow.db import AnyRow, db
 from payflow.known import facts_of, lock_row
-from payflow.letter_words import LETTERS, WORDS, Matter, Words, owner
-from payflow.models import Email, Payment
+from payflow.letter_words import LETTERS, WORDS, owner
+from payflow.letter_words.parts import Matter, Words, paid
+from payflow.models import Email
 from payflow.record import found_by_sweep
-from payflow.status import amount_paid
 
 log = logging.getLogger(__name__)
 
@@ -183,12 +183,8 @@ def _subject_line(email: Email) -> str:
     return str(LETTERS[email.kind].subject).format(
         business=current_settings().business.name,
         receipt_number=payment.receipt_number if payment else "",
-        amount=_amount_paid(payment) if payment else "",
+        amount=paid(payment) if payment else "",
     )
-
-
-def _amount_paid(payment: Payment) -> str:
-    return formats.for_reader(amount_paid(payment.amount, payment.captured), payment.currency)
 
 
 def _words_of(email: Email) -> Words:

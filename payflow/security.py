@@ -1,4 +1,5 @@
-"""What every answer of ours tells browsers, and the hosts that we answer to."""
+"""What every answer of ours tells browsers, the hosts that we answer to, and how many proxies are
+believed about who asks."""
 
 import logging
 from collections.abc import Mapping

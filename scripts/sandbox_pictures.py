@@ -7,12 +7,10 @@ at phone and desktop width, light and dark, and keeps each as a small PNG. The b
 environment's CHROMIUM, else the system's.
 """
 
-# ruff: noqa: S310, T201 - it asks its own sandbox, and talks to the terminal
+# ruff: noqa: S310 - it asks its own sandbox
 
 import json
-import os
 import re
-import shutil
 import smtplib
 import subprocess
 import sys
@@ -25,16 +23,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from scripts.png import smaller
+from scripts.pictures import IMAGES, chromium, keep, shot, window
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "docs" / "images" / "sandbox"
 SIZES = {"phone": (390, 844), "desktop": (1200, 860)}
-BROWSER_ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"
-]  # fmt: skip
 PAY = re.compile("^Pay ")
 
 SESSION = {
@@ -50,16 +44,11 @@ SESSION = {
 
 
 def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    with sandbox() as started, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGS)
+    with sandbox() as started, chromium() as browser:
         for size in SIZES:
             for scheme in ("light", "dark"):
                 for state, picture in pictures(browser, *started, size, scheme):
-                    file = folder / f"{state}-{size}-{scheme}.png"
-                    file.write_bytes(smaller(picture))
-                    print(f"{file.name}: {file.stat().st_size // 1024} KiB")
+                    keep(folder / f"{state}-{size}-{scheme}.png", picture)
 
 
 @contextmanager
@@ -83,11 +72,7 @@ def pictures(
     browser: Browser, origin: str, smtp_port: int, size: str, scheme: str
 ) -> Iterator[tuple[str, bytes]]:
     width, height = SIZES[size]
-    with browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-        reduced_motion="reduce",
-    ) as context:
+    with window(browser, width, height, scheme) as context:
         page = context.new_page()
         send(f"{origin}/_sandbox/reset", {})
         yield from of_the_hosted_page(page, origin)
@@ -206,10 +191,5 @@ def fill_card(page: Page, number: str) -> None:
     page.wait_for_load_state()
 
 
-def shot(page: Page) -> bytes:
-    page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
-    return page.screenshot(full_page=True, animations="disabled")
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES / "sandbox")

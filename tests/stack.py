@@ -117,12 +117,32 @@ class World(Program):
     ) -> list[dict[str, Any]]:
         """The events of a type, or all, newest first, as Stripe lists them. Of an older version,
         its name marks the answer as one that is not to be judged by the pinned one."""
+        path = f"events?limit={limit}" + (f"&type={kind}" if kind else "")
+        listed: list[dict[str, Any]] = self.ask(path, version=version)["data"]
+        return listed
+
+    def ask(
+        self, path: str, method: str = "GET", *, version: str | None = None, **data: Any
+    ) -> dict[str, Any]:
+        """Ask the API beside the application: a GET, or a POST such as "…/expire"."""
         headers = {"Authorization": "Bearer sk_test_payflow_tests"}
         if version:
             headers["Stripe-Version"] = version
-        url = f"{self.url}/v1/events?limit={limit}" + (f"&type={kind}" if kind else "")
-        listed: list[dict[str, Any]] = requests.get(url, headers=headers, timeout=5).json()["data"]
-        return listed
+        url = f"{self.url}/v1/{path}"
+        answer = requests.request(method, url, headers=headers, data=data, timeout=5)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def charges(self) -> list[int]:
+        """What was taken, in minor units: one amount for each charge that succeeded."""
+        listed = self.ask("charges?limit=100")["data"]
+        return [one["amount"] for one in listed if one["status"] == "succeeded"]
+
+    def open_pages(self) -> list[str]:
+        """The addresses of Stripe's pages on which somebody could pay."""
+        listed = self.ask("checkout/sessions?limit=100")["data"]
+        return [one["url"] for one in listed if one["status"] == "open"]
 
     def pay(self, session_url: str, card: str = "4242424242424242") -> requests.Response:
         """Fill in the hosted page as a customer does; the answer is not followed."""

@@ -1,6 +1,6 @@
 """A payment in each state that a customer can see, brought there as customers, banks and the owner
 do it: through the form, Stripe's page and the stand-in's desk. No worker may run beside it, which
-would end the waiting. For tests of how pages look, and for scripts/state_pictures.py."""
+would end the waiting. For tests of how pages look, and for the scripts that picture them."""
 
 import json
 import re
@@ -19,13 +19,16 @@ PAYS, FAILS = "AT611904300234573201", "AT861904300235473202"
 OUT_OF_ORDER = [{"on": "POST /v1/checkout/sessions", "fault": "429"}]
 
 
-class Customer:
+class Payer:
     """One person with one payment, known by its page's address."""
 
-    def __init__(self, site: str, world: World, variables: Mapping[str, str]):
+    def __init__(
+        self, site: str, world: World, variables: Mapping[str, str], lang: str = "en", **form: str
+    ):
         self.site, self.world, self.variables = site, world, variables
         self.http = requests.Session()
-        self.form = INVOICE | hidden_fields(self.http.get(f"{site}/", timeout=5).text)
+        page = self.http.get(f"{site}/?lang={lang}", timeout=5).text
+        self.form = INVOICE | hidden_fields(page) | form
         self.session_url = self.send()
         self.page = self.session()["success_url"].partition("?")[0]
 
@@ -39,16 +42,13 @@ class Customer:
     def pay(self, card: str = "4242424242424242") -> None:
         self.world.pay(self.session_url, card)
 
-    def ask_stripe(self, path: str, method: str = "GET", **data: Any) -> dict[str, Any]:
-        headers = {"Authorization": "Bearer sk_test_payflow_tests"}
-        url = f"{self.world.url}/v1/{path}"
-        answer = requests.request(method, url, headers=headers, data=data, timeout=5)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
+    def is_told_of(self, event: dict[str, Any]) -> None:
+        """A delivery that Stripe would not make."""
+        body = json.dumps(event)
+        requests.post(f"{self.site}/webhooks/stripe", body, headers=sign(body), timeout=10)
 
     def session(self) -> dict[str, Any]:
-        return self.ask_stripe(f"checkout/sessions/{self.session_url.rpartition('/')[2]}")
+        return self.world.ask(f"checkout/sessions/{self.session_url.rpartition('/')[2]}")
 
     def intent(self) -> str:
         return str(self.session()["payment_intent"])
@@ -65,104 +65,103 @@ class Customer:
         return self.page
 
 
-def waiting(customer: Customer) -> str:
-    customer.world.set(webhook_delay_s=3600)
-    customer.pay()
-    customer.world.set(webhook_delay_s=0)
-    return f"{customer.page}?from=stripe"
+def waiting(payer: Payer) -> str:
+    payer.world.set(webhook_delay_s=3600)
+    payer.pay()
+    payer.world.set(webhook_delay_s=0)
+    return f"{payer.page}?from=stripe"
 
 
-def late(customer: Customer) -> str:
-    return f"{waiting(customer)}&polls=15"
+def late(payer: Payer) -> str:
+    return f"{waiting(payer)}&polls=15"
 
 
-def paid(customer: Customer) -> str:
-    customer.pay()
-    return customer.until_it_says("Payment received")
+def paid(payer: Payer) -> str:
+    payer.pay()
+    return payer.until_it_says("Payment received")
 
 
-def processing(customer: Customer) -> str:
-    customer.world.set(debit_delay_s=86_400)
-    customer.world.pay_by_debit(customer.session_url, PAYS)
-    return customer.until_it_says("Payment on its way")
+def processing(payer: Payer) -> str:
+    payer.world.set(debit_delay_s=86_400)
+    payer.world.pay_by_debit(payer.session_url, PAYS)
+    return payer.until_it_says("Payment on its way")
 
 
-def failed(customer: Customer) -> str:
-    customer.world.set(debit_delay_s=0)
-    customer.world.pay_by_debit(customer.session_url, FAILS)
-    return customer.until_it_says("did not go through")
+def failed(payer: Payer) -> str:
+    payer.world.set(debit_delay_s=0)
+    payer.world.pay_by_debit(payer.session_url, FAILS)
+    return payer.until_it_says("did not go through")
 
 
-def back(customer: Customer) -> str:
-    return f"{customer.page}?from=back"
+def back(payer: Payer) -> str:
+    return f"{payer.page}?from=back"
 
 
-def unpaid(customer: Customer) -> str:
-    return customer.page
+def unpaid(payer: Payer) -> str:
+    return payer.page
 
 
-def declined(customer: Customer) -> str:
-    customer.pay(NO_MONEY_LEFT)
-    return customer.until_it_says("declined") + "?from=back"
+def declined(payer: Payer) -> str:
+    payer.pay(NO_MONEY_LEFT)
+    return payer.until_it_says("declined") + "?from=back"
 
 
-def expired(customer: Customer) -> str:
-    customer.ask_stripe(f"checkout/sessions/{customer.session()['id']}/expire", "POST")
-    return customer.until_it_says("not completed in time")
+def expired(payer: Payer) -> str:
+    payer.world.ask(f"checkout/sessions/{payer.session()['id']}/expire", "POST")
+    return payer.until_it_says("not completed in time")
 
 
-def canceled(customer: Customer) -> str:
+def canceled(payer: Payer) -> str:
     command = Program(
-        "flask", "--app", "wsgi", "payments", "cancel", customer.receipt_number(),
-        environment=customer.variables,
+        "flask", "--app", "wsgi", "payments", "cancel", payer.receipt_number(),
+        environment=payer.variables,
     )  # fmt: skip
     assert command.process.wait(30) == 0, command.output()
     command.log.close()
-    return customer.until_it_says("was canceled")
+    return payer.until_it_says("was canceled")
 
 
-def refunded_in_part(customer: Customer) -> str:
-    paid(customer)
-    customer.world.at_desk("refunds", payment_intent=customer.intent(), amount=42_500)
-    return customer.until_it_says("Partly refunded")
+def refunded_in_part(payer: Payer) -> str:
+    paid(payer)
+    payer.world.at_desk("refunds", payment_intent=payer.intent(), amount=42_500)
+    return payer.until_it_says("Partly refunded")
 
 
-def refunded(customer: Customer) -> str:
-    paid(customer)
-    customer.world.at_desk("refunds", payment_intent=customer.intent())
-    return customer.until_it_says("Refunded")
+def refunded(payer: Payer) -> str:
+    paid(payer)
+    payer.world.at_desk("refunds", payment_intent=payer.intent())
+    return payer.until_it_says("Refunded")
 
 
-def disputed(customer: Customer) -> str:
-    paid(customer)
-    customer.dispute = customer.world.at_desk("disputes", payment_intent=customer.intent())["id"]
-    return customer.until_it_says("being clarified")
+def disputed(payer: Payer) -> str:
+    paid(payer)
+    payer.dispute = payer.world.at_desk("disputes", payment_intent=payer.intent())["id"]
+    return payer.until_it_says("being clarified")
 
 
-def reversed_by_the_bank(customer: Customer) -> str:
-    disputed(customer)
-    customer.world.at_desk(f"disputes/{customer.dispute}", outcome="lost")
-    return customer.until_it_says("Reversed by the bank")
+def reversed_by_the_bank(payer: Payer) -> str:
+    disputed(payer)
+    payer.world.at_desk(f"disputes/{payer.dispute}", outcome="lost")
+    return payer.until_it_says("Reversed by the bank")
 
 
-def review(customer: Customer) -> str:
-    customer.world.set(webhook_delay_s=3600)
-    customer.pay()
-    customer.world.set(webhook_delay_s=0)
+def review(payer: Payer) -> str:
+    payer.world.set(webhook_delay_s=3600)
+    payer.pay()
+    payer.world.set(webhook_delay_s=0)
     kind = "checkout.session.completed"
-    event = customer.world.events(kind, limit=1)[0]
-    body = json.dumps(retold(event, amount_total=1))
-    requests.post(f"{customer.site}/webhooks/stripe", body, headers=sign(body), timeout=5)
-    return customer.until_it_says("being checked")
+    event = payer.world.events(kind, limit=1)[0]
+    payer.is_told_of(retold(event, amount_total=1))
+    return payer.until_it_says("being checked")
 
 
-def replaced(customer: Customer) -> str:
-    customer.send(amount="990.00")
-    return customer.until_it_says("You have changed this payment")
+def replaced(payer: Payer) -> str:
+    payer.send(amount="990.00")
+    return payer.until_it_says("You have changed this payment")
 
 
 # What the customer sees, by its name.
-PAYMENTS: Mapping[str, Callable[[Customer], str]] = {
+PAYMENTS: Mapping[str, Callable[[Payer], str]] = {
     "waiting": waiting,
     "late": late,
     "processing": processing,
@@ -184,7 +183,7 @@ PAYMENTS: Mapping[str, Callable[[Customer], str]] = {
 
 def addresses(site: str, world: World, variables: Mapping[str, str]) -> dict[str, str]:
     """A payment brought into each state: where to look at it."""
-    return {name: bring(Customer(site, world, variables)) for name, bring in PAYMENTS.items()}
+    return {name: bring(Payer(site, world, variables)) for name, bring in PAYMENTS.items()}
 
 
 # --- pages that are no payment's -------------------------------------------------------------

@@ -9,9 +9,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from payflow.letter_words import customer, owner
-from payflow.letter_words.parts import Link, Matter, Row, Words
-
-__all__ = ["LETTERS", "WORDS", "Letter", "Link", "Matter", "Row", "Words"]
+from payflow.letter_words.parts import Matter, Words
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def _page(
     return render_template(
         "form.html",
         form=form,
-        limits=bounds,
+        bounds=bounds,
         trouble=trouble,
         retry_after=retry_after,
         once_more=once_more,

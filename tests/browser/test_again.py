@@ -3,10 +3,12 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.customer import FAILS, Customer
+from tests.browser.customer import Customer
 from tests.stack import until
+from tests.states import FAILS
 from tests.test_journey import RETURNED, STRIPES_PAGE
 
+# Longer than any Checkout Session lives.
 A_DAY = 24 * 3600
 
 
@@ -17,8 +19,8 @@ def test_a_double_click_opens_one_payment(customer, rows):
     customer.pay()
     customer.sees("Payment received")
     assert rows("SELECT count(*) FROM payments") == [(1,)]
-    assert customer.charges() == [1250]
-    assert customer.open_pages() == []
+    assert customer.world.charges() == [1250]
+    assert customer.world.open_pages() == []
 
 
 def test_a_tab_and_its_duplicate_come_to_one_page_which_is_paid_once(customer, site, mailbox, rows):
@@ -33,7 +35,7 @@ def test_a_tab_and_its_duplicate_come_to_one_page_which_is_paid_once(customer, s
     duplicate.page.goto(customer.page.url)
     duplicate.sees("Payment received")
     assert rows("SELECT count(*) FROM payments") == [(1,)]
-    assert customer.charges() == [1250]
+    assert customer.world.charges() == [1250]
     until(lambda: rows("SELECT state FROM emails") == [("sent",), ("sent",)])
     assert len(customer.world.letters(to="customer@example.com")) == 1
 
@@ -59,7 +61,7 @@ def test_two_browsers_that_both_try_again_come_to_one_page(customer, new_custome
     customer.go_back()
     customer.sees("Payment received")
     assert rows("SELECT number FROM attempts ORDER BY number") == [(1,), (2,)]
-    assert customer.charges() == [1250]
+    assert customer.world.charges() == [1250]
 
 
 def test_going_back_with_another_amount_closes_the_page_before(customer, rows):
@@ -67,15 +69,15 @@ def test_going_back_with_another_amount_closes_the_page_before(customer, rows):
     customer.page.go_back()
     customer.page.get_by_label("Amount").fill("20.00")
     second = customer.continue_to_stripe()
-    assert customer.open_pages() == [second] != [first]
+    assert customer.world.open_pages() == [second] != [first]
 
     # Whoever still has the first one open can't pay there.
     customer.world.pay(first)
-    assert customer.charges() == []
+    assert customer.world.charges() == []
     customer.pay()
     customer.sees("Payment received")
     expect(customer.page.get_by_text("€20.00")).to_be_visible()
-    assert customer.charges() == [2000]
+    assert customer.world.charges() == [2000]
     assert sorted(rows("SELECT status, amount FROM payments")) == [
         ("expired", 1250),
         ("paid", 2000),
@@ -90,7 +92,7 @@ def test_going_back_after_paying_and_clicking_again_shows_the_receipt(customer, 
         customer.page.go_back()
     customer.page.get_by_role("button", name="Continue to payment").click()
     customer.sees("Payment received")
-    assert customer.charges() == [1250]
+    assert customer.world.charges() == [1250]
     assert rows("SELECT count(*) FROM payments") == [(1,)]
 
 
@@ -108,7 +110,7 @@ def test_a_return_page_loaded_again_and_again_changes_nothing(customer, site, ma
     customer.sees("Payment received")
     until(lambda: rows("SELECT state FROM emails") == [("sent",), ("sent",)])
     assert len(customer.world.letters(to="customer@example.com")) == 1
-    assert customer.charges() == [1250]
+    assert customer.world.charges() == [1250]
 
 
 def test_trying_again_while_the_page_is_open_leads_back_to_it(customer, rows):
@@ -120,22 +122,22 @@ def test_trying_again_while_the_page_is_open_leads_back_to_it(customer, rows):
     assert rows("SELECT count(*) FROM attempts") == [(1,)]
 
 
-def test_a_page_left_open_overnight_still_leads_to_a_payment(customer, rows):
+def test_a_page_left_open_overnight_still_leads_to_a_payment(customer, rows, flask):
     first = customer.start()
     customer.go_back()
     # Stripe closes its page, and no webhook tells us.
     customer.world.set(deliver=False)
     customer.world.at_desk("clock", advance_s=A_DAY)
-    customer.flask("payments", "sync", *receipt_of(rows))
+    flask("payments", "sync", *receipt_of(rows))
     customer.page.get_by_role("button", name="Try again").dblclick()
     customer.page.wait_for_url(STRIPES_PAGE)
-    assert customer.open_pages() == [customer.page.url] != [first]
+    assert customer.world.open_pages() == [customer.page.url] != [first]
     assert rows("SELECT count(*) FROM attempts") == [(2,)]
 
     customer.world.set(deliver=True)
     customer.pay()
     customer.sees("Payment received")
-    assert customer.charges() == [1250]
+    assert customer.world.charges() == [1250]
 
 
 def test_a_page_past_its_time_is_closed_before_another_is_opened(customer, rows):
@@ -143,7 +145,7 @@ def test_a_page_past_its_time_is_closed_before_another_is_opened(customer, rows)
     customer.go_back()
     rows("UPDATE attempts SET expires_at = now() RETURNING id")
     second = customer.continue_to_stripe("Try again")
-    assert customer.open_pages() == [second]
+    assert customer.world.open_pages() == [second]
     asked = [
         call["path"]
         for call in customer.world.api_calls("/v1/checkout")
@@ -154,11 +156,11 @@ def test_a_page_past_its_time_is_closed_before_another_is_opened(customer, rows)
 
 @pytest.mark.parametrize("end", ["canceled", "failed"])
 def test_after_a_dead_page_a_new_one_is_made_once_the_old_was_closed_or_asked_about(
-    customer, rows, end
+    customer, rows, flask, end
 ):
     first = customer.start()
     if end == "canceled":
-        customer.flask("payments", "cancel", *receipt_of(rows))
+        flask("payments", "cancel", *receipt_of(rows))
     else:
         customer.pay_by_debit(FAILS)
         customer.sees("Payment on its way")
@@ -166,11 +168,11 @@ def test_after_a_dead_page_a_new_one_is_made_once_the_old_was_closed_or_asked_ab
         customer.until_it_is("failed")
     customer.look()
     second = customer.continue_to_stripe("Pay after all" if end == "canceled" else "Try again")
-    assert customer.open_pages() == [second] != [first]
+    assert customer.world.open_pages() == [second] != [first]
     assert rows("SELECT number, session_status FROM attempts ORDER BY number")[1:] == [(2, "open")]
     customer.pay()
     customer.sees("Payment received")
-    assert customer.charges() == [1250]
+    assert customer.world.charges() == [1250]
 
 
 def receipt_of(rows) -> tuple[str]:
@@ -185,4 +187,4 @@ def duplicate_of(customer: Customer) -> Customer:
     remembered = customer.page.evaluate("history.state")
     page.evaluate("state => history.replaceState(state, '')", remembered)
     page.reload()
-    return Customer(page, customer.site, customer.world, customer.rows, customer.flask)
+    return Customer(page, customer.site, customer.world, customer.rows)

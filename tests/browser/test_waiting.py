@@ -7,18 +7,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.browser.customer import Customer
+from tests.browser.customer import Customer, be_hidden
 from tests.stack import until
 from tests.test_journey import RETURNED
 
 POLL = re.compile(r"/status\?")
 # What Chromium and htmx say of a request that fails.
 LOST = r"Failed to load resource|Response Status Error Code|htmx:"
-# How a page learns that nobody sees it; Playwright keeps every page visible for the browser.
-HIDE = """hidden => {
-    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
-    document.dispatchEvent(new Event("visibilitychange"));
-}"""
 TELLS = """() => {
     window.heard = [];
     const region = document.getElementById("announcement");
@@ -92,7 +87,7 @@ def test_a_late_confirmation_is_said_once_and_found_an_hour_later(waiting, rows)
     waiting.sees("Payment received")
     assert heard(page) == ["Still waiting for the confirmation", "Payment received"]
     assert "Payment received – " in page.title()
-    assert waiting.charges() == [1250]
+    assert waiting.world.charges() == [1250]
 
     # And then it is never asked for again.
     asked = []
@@ -104,14 +99,14 @@ def test_a_late_confirmation_is_said_once_and_found_an_hour_later(waiting, rows)
 def test_a_page_that_nobody_sees_does_not_ask_and_asks_at_once_when_seen_again(waiting):
     page, asked = waiting.page, []
     page.on("request", lambda request: asked.append(request.url))
-    page.evaluate(HIDE, True)
+    be_hidden(page, True)
     page.clock.run_for(60_000)
     assert asked == []
 
     waiting.world.set(deliver=True)
     waiting.until_it_is("paid")
     # No time passes for the page: what makes it ask is that it is seen.
-    page.evaluate(HIDE, False)
+    be_hidden(page, False)
     waiting.sees("Payment received")
     assert len(asked) == 1
     assert heard(page) == ["Payment received"]

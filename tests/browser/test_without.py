@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.customer import GOOD, Customer
-from tests.browser.test_states import A_DAY, overflows
+from tests.browser.test_again import A_DAY
+from tests.browser.test_states import overflows
 from tests.test_journey import RETURNED, STRIPES_PAGE
 
 NOTHING_CHARGED = "Nothing has been charged. Please mend this first:"
@@ -46,7 +47,7 @@ def test_without_javascript_all_of_it_works(new_customer):
     customer.sees("Payment received")
     # What only a script could do is not offered.
     expect(page.get_by_role("button")).to_have_count(0)
-    assert customer.charges() == [1250]
+    assert customer.world.charges() == [1250]
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_without_cookies_the_form_says_that_nothing_was_charged(without_cookies,
     ).to_be_visible()
     assert page.context.cookies() == []
     assert rows("SELECT count(*) FROM payments") == [(0,)]
-    assert without_cookies.charges() == []
+    assert without_cookies.world.charges() == []
 
 
 def test_the_keyboard_alone_pays(customer):
@@ -119,7 +120,7 @@ def test_the_keyboard_alone_pays(customer):
     page.keyboard.press("Enter")
     expect(page).to_have_title("printed")
     tab_to(page, "Back to Northlight Consulting")
-    assert customer.charges() == [1250]
+    assert customer.world.charges() == [1250]
 
 
 def tab_to(page: Page, name: str, stops: int = 1) -> None:
@@ -215,6 +216,7 @@ def test_the_receipt_on_paper_is_the_receipt_alone(customer):
     customer.pay()
     customer.sees("Payment received")
     page.emulate_media(media="print", color_scheme="dark")
+    expect(page.get_by_role("banner").get_by_text("Northlight Consulting")).to_be_visible()
     for shown in ("€12.50", "Invoice 2026-118", "Receipt number", "12 Quay Street, Dublin"):
         expect(page.get_by_role("main").get_by_text(shown)).to_be_visible()
     for hidden in (page.get_by_role("button"), page.locator(".actions a"), page.locator("nav")):
@@ -225,6 +227,8 @@ def test_the_receipt_on_paper_is_the_receipt_alone(customer):
         " getComputedStyle(document.documentElement).backgroundColor]"
     )
     assert brightness(ink) < 60 < 200 < brightness(paper)
+    # Of the PDF's parts only a page is called so.
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
 
 
 def brightness(colour: str) -> int:

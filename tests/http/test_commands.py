@@ -1,12 +1,11 @@
 """What the operator does by hand, and how it is answered."""
 
-import re
 from datetime import timedelta
 
 import pytest
 
 from payflow import clock
-from tests.http.conftest import retold
+from tests.http.conftest import hidden_fields, retold
 from tests.stack import until
 
 PAID = "SELECT status, captured, refunded FROM payments"
@@ -78,8 +77,7 @@ def test_a_customer_may_pay_a_canceled_payment_after_all(
     flask("payments", "cancel", receipt())
     ((payment_id,),) = rows("SELECT id FROM payments")
     page = client.get(f"/payments/{payment_id}").text
-    token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
-    again = client.post(f"/payments/{payment_id}/retry", data={"csrf_token": token})
+    again = client.post(f"/payments/{payment_id}/retry", data=hidden_fields(page))
     assert world.pay(again.location).status_code == 303
     deliver(world.events("checkout.session.completed")[0])
     assert rows(PAID) == [("paid", 1250, 0)]

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from payflow import emails
-from tests.http.conftest import retold, sign
+from tests.http.conftest import hidden_fields, retold, sign
 from tests.stack import until
 
 CUSTOMER, OWNER = "customer@example.com", "owner@northlight.example"
@@ -47,8 +47,7 @@ def pay_again(client, rows, world):
     def run():
         ((payment_id,),) = rows("SELECT id FROM payments")
         page = client.get(f"/payments/{payment_id}").text
-        token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
-        again = client.post(f"/payments/{payment_id}/retry", data={"csrf_token": token})
+        again = client.post(f"/payments/{payment_id}/retry", data=hidden_fields(page))
         assert world.pay(again.location).status_code == 303
 
     return run

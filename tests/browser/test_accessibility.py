@@ -14,26 +14,20 @@ CONTRAST = {"runOnly": ["color-contrast"]}
 
 
 @pytest.fixture
-def alone(_web, app, world, public_url) -> str:
-    """payflow's address; the worker, which would end the waiting, is not there."""
-    return public_url
-
-
-@pytest.fixture
 def phone(browser):
     with browser.new_context(viewport={"width": 320, "height": 640}) as context:
         yield context.new_page()
 
 
-def test_every_page_in_every_state_is_accessible_and_fits(phone, alone, world, variables):
+def test_every_page_in_every_state_is_accessible_and_fits(phone, web, world, variables):
     found = {}
-    payments = states.addresses(alone, world, variables)
+    payments = states.addresses(web, world, variables)
     for name, address in payments.items():
         phone.goto(address)
         found[name] = faults(phone)
     world.set(api_faults=states.OUT_OF_ORDER)
     for name, go_to in states.OTHERS.items():
-        go_to(phone, alone)
+        go_to(phone, web)
         found[name] = faults(phone)
     phone.goto(payments["expired"])
     phone.get_by_role("button", name="Try again").click()
@@ -42,8 +36,8 @@ def test_every_page_in_every_state_is_accessible_and_fits(phone, alone, world, v
     assert {name: there for name, there in found.items() if there} == {}
 
 
-def test_no_key_and_no_screen_reader_comes_to_the_forms_trap(page, site):
-    page.goto(site)
+def test_no_key_and_no_screen_reader_comes_to_the_forms_trap(page, web):
+    page.goto(web)
     assert page.locator("#subject").count() == 1
     assert page.get_by_role("textbox").count() == 5  # amount, purpose, reference, name, e-mail
     reached = []
@@ -66,25 +60,25 @@ TROUBLES = {
 }
 
 
-def test_every_page_of_trouble_is_accessible(phone, alone, app):
+def test_every_page_of_trouble_is_accessible(phone, web, app):
     found = {}
     for page, told in TROUBLES.items():
         with app.test_request_context("/"):
             body = render_template(f"errors/{page}.html", **told)
         serve(phone, "**/trouble", body, "text/html")
-        phone.goto(f"{alone}/trouble")
+        phone.goto(f"{web}/trouble")
         found[page] = faults(phone)
     assert {page: there for page, there in found.items() if there} == {}
 
 
-def test_whatever_the_brands_colour_pages_can_be_read(phone, alone, world, variables, installed):
-    receipt = states.paid(states.Customer(alone, world, variables))
+def test_whatever_the_brands_colour_pages_can_be_read(phone, web, payer, installed):
+    receipt = states.paid(payer)
     found = {}
     for color in NASTY:
         with installed(BRAND_COLOR=color).test_request_context("/"):
             style = render_template("brand/colors.css")
         serve(phone, "**/colors.css*", style, "text/css")
-        for name, address in {"form": alone, "receipt": receipt}.items():
+        for name, address in {"form": web, "receipt": receipt}.items():
             phone.goto(address)
             for scheme in ("light", "dark"):
                 phone.emulate_media(color_scheme=scheme)

@@ -1,0 +1,83 @@
+"""What scripts that make pictures share: a browser, the whole of payflow, and pictures as files."""
+
+# ruff: noqa: T201 - it talks to the terminal
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from sandbox.demo.postgres import Postgres
+from scripts.png import smaller
+from tests.stack import Program, World, environment, free_port, until
+
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
+BROWSER_ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"
+]  # fmt: skip
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The environment's CHROMIUM, else the system's."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+
+
+def window(browser: Browser, width: int, height: int, scheme: str) -> BrowserContext:
+    """Of a browser whose system is "light" or "dark"."""
+    return browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+
+
+def shot(page: Page) -> bytes:
+    page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
+    return page.screenshot(full_page=True, animations="disabled")
+
+
+def keep(file: Path, picture: bytes) -> None:
+    """As a small PNG."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(smaller(picture))
+    print(f"{file.name}: {file.stat().st_size // 1024} KiB")
+
+
+@contextmanager
+def payflow(
+    settings: Mapping[str, str], *, worker: bool = False
+) -> Iterator[tuple[str, World, dict[str, str]]]:
+    """A payflow on a database and a stand-in of its own: its address, the world around it, its
+    settings. Without the worker no letter leaves, and what waits goes on waiting."""
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        postgres = running.enter_context(Postgres(folder / "postgres", durable=False))
+        postgres.create_database("payflow")
+        site = f"http://127.0.0.1:{free_port()}"
+        world = World(folder / "sandbox", f"{site}/webhooks/stripe")
+        running.callback(world.stop)
+        variables = environment(postgres.url("payflow"), world, site) | settings
+        migration = Program("flask", "--app", "wsgi", "db", "upgrade", environment=variables)
+        assert migration.process.wait(60) == 0, migration.output()
+        address = site.removeprefix("http://")
+        web = ("gunicorn", "-c", "gunicorn.conf.py", "-b", address, "wsgi:app")
+        letters = [("flask", "--app", "wsgi", "worker")] if worker else []
+        for command in (web, *letters):
+            running.callback(Program(*command, environment=variables).stop)
+        until(lambda: _answers(site), seconds=60)
+        yield site, world, variables
+
+
+def _answers(site: str) -> bool:
+    try:
+        return requests.get(f"{site}/readyz", timeout=2).ok
+    except requests.RequestException:
+        return False
