@@ -16,15 +16,19 @@ accesslog = None
 # Nothing of ours talks to it, and it is a file in a place that may not be writable.
 control_socket_disable = True
 
-# Seconds that a client may be silent in the middle of a request.
+# It would wait for the client outside of the socket's own patience, for ever.
+sendfile = False
+# Seconds that a client may be silent in the middle of a request, or take nothing of an answer.
 client_patience = int(os.environ.get("CLIENT_PATIENCE", "20"))
 
 
 def when_ready(server):
-    """Else a request of which no more comes holds its thread for ever, and few of them all threads.
+    """Else a request of which no more comes holds its thread for ever, and few of them all threads;
+    so does an answer that nobody takes.
 
     A connection has the options of the socket that it was accepted on.
     """
     for listener in server.LISTENERS:
         patience = struct.pack("ll", client_patience, 0)
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
