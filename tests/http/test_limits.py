@@ -102,6 +102,14 @@ def test_one_mailbox_is_one_however_its_address_is_written_and_wherever_it_comes
     assert begin(browser("203.0.113.0"), email="b.customer@example.com").status_code == 303
 
 
+def test_dots_make_no_other_mailbox_of_one_at_google(limited):
+    mine = limited(LIMIT_PER_EMAIL="1 per hour")()
+    written = ["acustomer@gmail.com", "a.c.ustomer+7@gmail.com", "A.Customer@googlemail.com"]
+    assert statuses(begin(mine, email=one) for one in written) == [303, 429, 429]
+    elsewhere = ["acustomer@example.com", "a.customer@example.com"]
+    assert statuses(begin(mine, email=one) for one in elsewhere) == [303, 303]
+
+
 def test_addresses_that_begin_with_a_plus_are_not_one(limited):
     mine = limited(LIMIT_PER_EMAIL="1 per hour")()
     assert begin(mine, email="+1@example.com").status_code == 303
