@@ -4,6 +4,13 @@ import os
 import socket
 import struct
 
+from gunicorn.workers import gthread
+
+# Seconds that a thread waits for the first word on a connection, before the process's one poller
+# waits in its place. gunicorn's five, for which it has no setting, would let a few connections that
+# say nothing hold all threads.
+gthread.DEFAULT_WORKER_DATA_TIMEOUT = 0.02
+
 # Two processes, so that one that dies leaves the other; threads, since requests wait for Postgres.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"

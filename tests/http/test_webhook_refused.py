@@ -3,7 +3,7 @@
 import io
 import json
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import sleep
 
 import pytest
@@ -236,6 +236,14 @@ def test_a_delivery_that_stops_in_the_middle_does_not_hold_its_thread(one_thread
     assert answer_to(head, one_thread) == b""
     assert answer_to(f"{head}Content-Length: 100\r\n\r\n{{", one_thread) == b"HTTP/1.1 400"
     assert answers(one_thread)
+
+
+@pytest.mark.usefixtures("app", "world")
+def test_connections_on_which_nothing_is_said_hold_no_thread(one_thread):
+    with ExitStack() as silent:
+        for _ in range(40):
+            silent.enter_context(socket.create_connection(("127.0.0.1", one_thread)))
+        assert answers(one_thread)
 
 
 @pytest.mark.usefixtures("app", "world")
