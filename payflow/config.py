@@ -220,7 +220,13 @@ class Settings(BaseSettings):
             raise ValueError("must be an address like https://pay.example.com")
         if url and (parts.path.strip("/") or parts.query or parts.fragment):
             raise ValueError("must be an address without a path, like https://pay.example.com")
-        return url.rstrip("/")
+        # A name and password would stand in letters; other letters than these have an ASCII form.
+        if url and not re.fullmatch(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", parts.netloc):
+            raise ValueError(
+                "must be an address with nothing but a host and perhaps a port, in the letters "
+                "a to z (müller.example is xn--mller-kva.example)"
+            )
+        return url.rstrip("/").lower()
 
     @field_validator("stripe_secret_key")
     @classmethod

@@ -89,6 +89,9 @@ def _same_page_in(code: str) -> str:
 
 def _remember() -> None:
     """Keep the language that was asked for by the address."""
+    # A cache that keeps these for everybody must not keep somebody's cookie with them.
+    if request.path.startswith(("/static/", "/assets/")):
+        return
     asked = request.args.get("lang", "").lower()[:2]
     if asked in LANGUAGES and session.get("language") != asked:
         session["language"] = asked

@@ -77,9 +77,13 @@ def parse(text: str, currency: str, locale: str = "en") -> int:
     if not _WRITTEN_NUMBER.fullmatch(text.strip()):
         raise refusal
     try:
-        return to_minor(parse_decimal(text.strip(), locale=locale, strict=True), currency)
+        major = parse_decimal(text.strip(), locale=locale, strict=True)
     except NumberFormatError:
         raise refusal from None
+    # 1.250 is a thousand and more to half of the world: nobody means 1.25 by it.
+    if _written_decimals(major) > max(decimals(currency), 2):
+        raise AmountError(_too_fine(currency))
+    return to_minor(major, currency)
 
 
 def rewrite(plain_number: str, locale: str) -> str:
@@ -128,6 +132,11 @@ def _currency_pattern(locale: str, digits: int) -> NumberPattern:
     pattern = parse_pattern(Locale.parse(locale).currency_formats["standard"].pattern)
     pattern.frac_prec = (digits, digits)
     return pattern
+
+
+def _written_decimals(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 def _sample(currency: str, locale: str) -> str:

@@ -16,8 +16,6 @@ log = logging.getLogger(__name__)
 TWO_YEARS = 2 * 365 * 24 * 3600
 # What no page of ours asks a browser for.
 UNUSED = ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
-# What is the same for everybody; all else is for nobody but who asked.
-KEPT_BY_BROWSERS = ("static", "pages.htmx", "pages.brand_asset")
 
 
 def init_app(app: Flask) -> None:
@@ -36,8 +34,8 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def add_headers(response: Response) -> Response:
         response.headers.update(headers)
-        if request.endpoint not in KEPT_BY_BROWSERS:
-            response.headers.setdefault("Cache-Control", "no-store")
+        # What may be kept says so itself.
+        response.headers.setdefault("Cache-Control", "no-store")
         if request.path.startswith("/payments/"):
             response.headers["X-Robots-Tag"] = "noindex, nofollow"
         return response

@@ -1,6 +1,7 @@
 """What letters are made of: their words in the order in which they are read, and the rows and links
 that several kinds share."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -101,7 +102,9 @@ def who_and_what(matter: Matter) -> Iterator[Row]:
     if payment.reference:
         yield Row(_("Reference"), inert(payment.reference))
     yield Row(_("From"), inert(payment.name))
-    yield Row(_("E-mail"), payment.email)
+    # www.evil.example/pay@here.example is an address, and mail programs make a web link of it.
+    plain = re.fullmatch(r"[\w.+-]+@.*", payment.email)
+    yield Row(_("E-mail"), payment.email if plain else inert(payment.email))
 
 
 def at_stripe(matter: Matter, kind: str, stripe_id: str) -> Row:

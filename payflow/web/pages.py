@@ -13,6 +13,7 @@ from flask import (
     Response,
     current_app,
     render_template,
+    request,
     send_from_directory,
     url_for,
 )
@@ -33,6 +34,25 @@ def init_app(app: Flask) -> None:
         "brand_asset": brand_asset_url,
         "htmx_url": htmx_url,
     }
+    app.after_request(_keep_what_was_asked_for)
+
+
+def _keep_what_was_asked_for(response: Response) -> Response:
+    """Let an asset be kept under the address that has its version alone: while a deploy lasts,
+    pages of one version load what processes of the other answer."""
+    address = request.full_path.rstrip("?")
+    if response.cache_control.max_age and address != _current_address():
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers.pop("Expires", None)
+    return response
+
+
+def _current_address() -> str:
+    """Of the asset that is asked for, as our pages have it."""
+    filename = (request.view_args or {}).get("filename", "")
+    if request.endpoint == "static":
+        return asset_url(filename)
+    return htmx_url() if request.endpoint == "pages.htmx" else brand_asset_url(filename)
 
 
 def asset_url(filename: str) -> str:

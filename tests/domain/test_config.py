@@ -94,6 +94,12 @@ def test_an_address_with_a_slash_at_its_end_loses_it(load):
     assert load(PUBLIC_URL="https://pay.example/").public_url == "https://pay.example"
 
 
+def test_an_address_in_capitals_is_https_all_the_same(load):
+    settings = load(PUBLIC_URL="HTTPS://Pay.Example:8443")
+    assert settings.is_https
+    assert settings.public_url == "https://pay.example:8443"
+
+
 @pytest.mark.parametrize(
     "typed", ["whsec_new,whsec_old", "whsec_new, whsec_old", "whsec_new whsec_old"]
 )
@@ -202,6 +208,7 @@ def test_every_fault_is_told_at_once_a_sentence_per_variable(refusal):
 
 ORIGIN = "must be an address like https://pay.example.com."
 BARE_ORIGIN = "must be an address without a path, like https://pay.example.com."
+HOST_ALONE = "must be an address with nothing but a host and perhaps a port, in the letters a to z"
 KEY = "must be a secret or restricted key: sk_test_…, rk_test_… or the live one."
 ENDPOINT_SECRET = "must be the signing secret of the webhook endpoint: whsec_…."
 ADDRESS = "must be one e-mail address, like Northlight <billing@example.com>."
@@ -227,6 +234,9 @@ LIMITS = "must be amounts by currency, like eur:5,jpy:500."
         ("PUBLIC_URL", "https://", ORIGIN),
         ("PUBLIC_URL", "https://pay.example.com/shop", BARE_ORIGIN),
         ("PUBLIC_URL", "https://pay.example.com?shop=1", BARE_ORIGIN),
+        ("PUBLIC_URL", "https://owner:secret@pay.example.com", HOST_ALONE),
+        ("PUBLIC_URL", "https://pay example.com", HOST_ALONE),
+        ("PUBLIC_URL", "https://müller.example", HOST_ALONE),
         ("STRIPE_SECRET_KEY", "pk_test_payflow_tests", KEY),
         ("STRIPE_SECRET_KEY", "whsec_payflow_tests", KEY),
         ("STRIPE_SECRET_KEY", "sk_test_", KEY),

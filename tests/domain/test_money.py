@@ -133,7 +133,28 @@ def test_an_amount_that_is_not_above_zero_is_refused(typed):
         money.parse(typed, "usd")
 
 
-@pytest.mark.parametrize("typed", ["10.001", "10.009", "0.999", "0.001"])
+@pytest.mark.parametrize(
+    ("typed", "currency", "locale"),
+    [
+        ("1.250", "usd", "en"),
+        ("1,250", "eur", "de"),
+        ("1,250", "eur", "fr"),
+        ("50.000", "jpy", "en"),
+        ("175.000", "huf", "en"),
+        ("50.000", "isk", "en"),
+        ("1.2500", "bhd", "en"),
+    ],
+)
+def test_what_may_be_thousands_elsewhere_is_refused_and_not_taken_for_a_thousandth_of_it(
+    typed, currency, locale
+):
+    with pytest.raises(AmountError, match=rf"^{currency.upper()} amounts have "):
+        money.parse(typed, currency, locale)
+
+
+@pytest.mark.parametrize(
+    "typed", ["10.001", "10.009", "0.999", "0.001", "1.4999999999999999999999999999"]
+)
 def test_more_decimals_than_the_currency_has_are_refused_and_not_rounded(typed):
     with pytest.raises(AmountError, match=r"^USD amounts have at most two decimals$"):
         money.parse(typed, "usd")

@@ -158,6 +158,17 @@ def test_the_owners_letter_tells_who_paid_for_what(pay, letter, rows, public_url
     assert "ann@example.com" in text
 
 
+def test_an_e_mail_address_that_reads_like_a_web_address_is_no_link_in_the_owners_letter(
+    pay, letter
+):
+    typed = "www.evil.example/pay?x@elsewhere.example"
+    pay(email=typed)
+    owners = letter("owner@northlight.example")
+    for text in (owners["text"], owners["html"], owners["subject"]):
+        assert "evil.example" not in text
+    assert typed in owners["text"].replace(WORD_JOINER, "")
+
+
 @pytest.mark.parametrize("field", ["description", "reference", "name"])
 @pytest.mark.parametrize(
     "typed", ["https://evil.example/pay", "www.evil.example", "a@evil.example"]

@@ -102,6 +102,14 @@ def test_one_mailbox_is_one_however_its_address_is_written_and_wherever_it_comes
     assert begin(browser("203.0.113.0"), email="b.customer@example.com").status_code == 303
 
 
+def test_dots_make_no_other_mailbox_of_one_at_google(limited):
+    mine = limited(LIMIT_PER_EMAIL="1 per hour")()
+    written = ["acustomer@gmail.com", "a.c.ustomer+7@gmail.com", "A.Customer@googlemail.com"]
+    assert statuses(begin(mine, email=one) for one in written) == [303, 429, 429]
+    elsewhere = ["acustomer@example.com", "a.customer@example.com"]
+    assert statuses(begin(mine, email=one) for one in elsewhere) == [303, 303]
+
+
 def test_addresses_that_begin_with_a_plus_are_not_one(limited):
     mine = limited(LIMIT_PER_EMAIL="1 per hour")()
     assert begin(mine, email="+1@example.com").status_code == 303
@@ -135,6 +143,10 @@ def test_addresses_of_one_customers_network_count_as_one(limited, first, second,
          429),
         ("2", ["203.0.113.1, 198.51.100.1", "203.0.113.2, 198.51.100.1"], 303),
         ("2", ["203.0.113.1", "203.0.113.2"], 429),
+        ("1", ["203.0.113.7:4711", "203.0.113.7:4712"], 429),
+        ("1", ["203.0.113.7:4711", "203.0.113.8:4711"], 303),
+        ("1", ["[2001:db8:0:1::1]:4711", "2001:db8:0:1::2"], 429),
+        ("1", ["[2001:db8:0:1::1]:4711", "[2001:db8:0:2::1]:4711"], 303),
         ("1", ["unknown", "unknown"], 429),
         ("1", ["x" * 300, "203.0.113.2"], 303),
     ],
@@ -145,6 +157,10 @@ def test_addresses_of_one_customers_network_count_as_one(limited, first, second,
         "two proxies, and what the customer wrote before them",
         "two proxies tell",
         "one proxy too few: all are one",
+        "a proxy that tells the port as well",
+        "a proxy that tells the port as well, of another",
+        "a proxy that tells the port as well, of IPv6",
+        "a proxy that tells the port as well, of another IPv6",
         "a proxy that does not know",
         "a proxy that tells nonsense",
     ],

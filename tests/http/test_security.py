@@ -1,6 +1,7 @@
 """What every answer tells browsers, what the cookie is like, and the hosts that we answer to."""
 
 import json
+import re
 
 import pytest
 
@@ -63,6 +64,33 @@ def test_whatever_is_under_a_payments_address_is_in_no_search_engine_and_in_no_c
     headers = client.get(f"/payments/{payment_id}{part}").headers
     assert headers["X-Robots-Tag"] == "noindex, nofollow"
     assert headers["Cache-Control"] == "no-store"
+
+
+ASSETS = ("/static/payflow.css", "/assets/brand/colors.css", "/assets/htmx.js")
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+def test_an_asset_is_kept_for_long_under_the_address_of_its_version_alone(
+    client, submit, rows, asset
+):
+    """During a deploy a page of one version may be answered the other's: not for a year."""
+    submit()
+    ((payment_id,),) = rows("SELECT id FROM payments")
+    page = client.get(f"/payments/{payment_id}").text
+    (address,) = re.findall(rf'"({asset}\?v=[^"]+)"', page)
+    assert kept(client, address) == "public, max-age=31536000"
+    for other in (asset, f"{asset}?v=0123456789ab", f"{address}&lang=de"):
+        assert kept(client, other) == "no-cache"
+    assert kept(client, f"{asset}.gone?v=0123456789ab", status=404) == "no-store"
+
+
+def kept(client, address, status=200):
+    """What caches are told of an asset; it is the same for all, and sets nobody's cookie."""
+    with client.get(address) as answer:
+        assert answer.status_code == status
+        assert "Set-Cookie" not in answer.headers
+        assert "Expires" not in answer.headers or "max-age" in answer.headers["Cache-Control"]
+        return answer.headers["Cache-Control"]
 
 
 def test_the_form_itself_may_be_found(client):

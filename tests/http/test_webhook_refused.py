@@ -3,6 +3,8 @@
 import io
 import json
 import socket
+from contextlib import ExitStack, suppress
+from time import sleep
 
 import pytest
 import requests
@@ -12,6 +14,9 @@ from payflow import clock
 from payflow.web import webhooks
 from tests.http.conftest import retold, sign
 from tests.stack import WEBHOOK_SECRET, Program, free_port, until
+
+# Of 50 kB each: more than a system keeps for a client that takes none of it (Linux: 4 MB).
+ANSWERS = 120
 
 BODY = '{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false}'
 
@@ -208,9 +213,9 @@ def chunked(url, head, body):
 # --- time ------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("nothing_stored", "app", "world")
-def test_a_delivery_that_stops_in_the_middle_does_not_hold_its_thread(variables):
-    """There is one thread here: the next request is answered once the one before is given up."""
+@pytest.fixture
+def one_thread(variables):
+    """The port of a web server of one thread that has a second's patience with its clients."""
     port = free_port()
     settings = {"GUNICORN_CMD_ARGS": "--workers=1 --threads=1", "CLIENT_PATIENCE": "1"}
     web = Program(
@@ -219,12 +224,41 @@ def test_a_delivery_that_stops_in_the_middle_does_not_hold_its_thread(variables)
     )  # fmt: skip
     try:
         until(lambda: answers(port))
-        head = f"POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        assert answer_to(head, port) == b""
-        assert answer_to(f"{head}Content-Length: 100\r\n\r\n{{", port) == b"HTTP/1.1 400"
-        assert answers(port)
+        yield port
     finally:
         web.stop()
+
+
+@pytest.mark.usefixtures("nothing_stored", "app", "world")
+def test_a_delivery_that_stops_in_the_middle_does_not_hold_its_thread(one_thread):
+    """There is one thread here: the next request is answered once the one before is given up."""
+    head = f"POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1:{one_thread}\r\n"
+    assert answer_to(head, one_thread) == b""
+    assert answer_to(f"{head}Content-Length: 100\r\n\r\n{{", one_thread) == b"HTTP/1.1 400"
+    assert answers(one_thread)
+
+
+@pytest.mark.usefixtures("app", "world")
+def test_connections_on_which_nothing_is_said_hold_no_thread(one_thread):
+    with ExitStack() as silent:
+        for _ in range(40):
+            silent.enter_context(socket.create_connection(("127.0.0.1", one_thread)))
+        assert answers(one_thread)
+
+
+@pytest.mark.usefixtures("app", "world")
+def test_answers_that_nobody_takes_do_not_hold_their_thread(one_thread):
+    request = f"GET /assets/htmx.js HTTP/1.1\r\nHost: 127.0.0.1:{one_thread}\r\n\r\n".encode()
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        deaf.settimeout(0.1)
+        deaf.connect(("127.0.0.1", one_thread))
+        # One after another, for the server looks for the next once the last has left its hands.
+        with suppress(OSError):
+            for _ in range(ANSWERS):
+                deaf.sendall(request)
+                sleep(0.02)
+        assert answers(one_thread)
 
 
 def answer_to(begun, port):
