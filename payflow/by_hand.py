@@ -24,6 +24,7 @@ class NotPossible(Exception):
 def cancel(payment_id: UUID) -> Change | None:
     """Give up a payment that is not paid: its page at Stripe is closed first, so that nobody can
     pay it any more. Raises NotPossible and GatewayError."""
+    before = payments.get(payment_id).status
     attempt = payments.current_attempt(payment_id)
     db.session.commit()
     if attempt.session_status == "open":
@@ -39,7 +40,8 @@ def cancel(payment_id: UUID) -> Change | None:
     canceled = OwnFact(current.id, replace(UNKNOWN, canceled_at=clock.now()))
     change = record(payment_id, [canceled], OPERATOR)
     db.session.commit()
-    return change
+    # Closing its page has made it expired on the way, which is of no interest.
+    return change and replace(change, before=replace(change.before, status=before))
 
 
 def _is_being_opened(attempt: Attempt) -> bool:

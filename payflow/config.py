@@ -305,9 +305,10 @@ class Settings(BaseSettings):
     @field_validator("currencies")
     @classmethod
     def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or not all(re.fullmatch(r"[A-Za-z]{3}", code) for code in value):
+        codes = tuple(dict.fromkeys(code.lower() for code in value))
+        if not codes or not all(money.is_currency(code) for code in codes):
             raise ValueError("must be currency codes separated by commas, like USD,EUR")
-        return tuple(dict.fromkeys(code.lower() for code in value))
+        return codes
 
     @field_validator("timezone")
     @classmethod
@@ -371,6 +372,12 @@ class Settings(BaseSettings):
 
     def _check_amounts(self) -> None:
         least = self.minimum
+        for currency, smallest in least.items():
+            if smallest < money.least(currency):
+                stripes = money.plain(money.least(currency), currency)
+                raise ValueError(
+                    f"AMOUNT_MIN for {currency.upper()} is less than Stripe takes: {stripes}."
+                )
         for currency, largest in self.maximum.items():
             if largest < least.get(currency, 0):
                 raise ValueError(f"AMOUNT_MAX for {currency} is below the least amount taken.")
@@ -407,6 +414,8 @@ def _sentence(error: dict[str, Any]) -> str:
     if not error["loc"]:
         return str(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][0]).upper()
+    if error["type"] == "int_parsing":
+        return f"{name} must be a whole number, like 1."
     if error["type"] == "missing":
         return f"{name} is missing: set it in the environment (README, “Settings”, says to what)."
     return f"{name} {str(error['msg']).removeprefix('Value error, ')}."

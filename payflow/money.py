@@ -14,6 +14,7 @@ from babel.numbers import (
     NumberFormatError,
     NumberPattern,
     format_decimal,
+    list_currencies,
     parse_decimal,
     parse_pattern,
 )
@@ -21,6 +22,8 @@ from flask_babel import gettext
 
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+# Codes that begin with X are otherwise metals, funds and the like.
+X_CURRENCIES = frozenset("xaf xcd xcg xof xpf".split())
 # Counted in hundredths for historical reasons, yet only whole units can be charged.
 WHOLE_UNITS_IN_HUNDREDTHS = frozenset({"isk", "ugx"})
 
@@ -41,6 +44,11 @@ _WRITTEN_NUMBER = re.compile(r"[-+]?[0-9][0-9.,'’\u00a0\u202f ]*")
 
 class AmountError(ValueError):
     """What was typed is no amount that can be charged; the message tells the customer why."""
+
+
+def is_currency(code: str) -> bool:
+    """Whether a code, in lower case, is money's: XXX is none, XAU is gold."""
+    return code.upper() in list_currencies() and not (code[0] == "x" and code not in X_CURRENCIES)
 
 
 def decimals(currency: str) -> int:
@@ -123,8 +131,10 @@ def format_money(amount: int, currency: str, locale: str = "en") -> str:
     """An amount in minor units as people of that locale read it, like €1,250.00."""
     # Babel would round to the decimals of CLDR, which differ from Stripe's for a few currencies.
     pattern = _currency_pattern(locale, decimals(currency))
-    major = to_major(amount, currency)
-    return str(pattern.apply(major, locale, currency=currency.upper(), currency_digits=False))
+    major, code = to_major(amount, currency), currency.upper()
+    text = pattern.apply(major, locale, currency=code, currency_digits=False)
+    # Locales put a space where a code is not a sign, which Babel leaves out: KWD 1.250
+    return re.sub(rf"{code}(?=[0-9])", f"{code}\u00a0", str(text))
 
 
 @lru_cache(maxsize=64)

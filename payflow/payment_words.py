@@ -95,6 +95,7 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "partially_refunded": REFUNDED._replace(icon="part", heading=_l("Partly refunded")),
     "refunded": REFUNDED,
+    "refunding": REFUNDED._replace(icon="refresh", heading=_l("Refund on its way")),
     "review": Shown(
         "attention",
         "search",

@@ -7,11 +7,11 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 from payflow import emails as domain
-from payflow.cli.output import refusals, table
+from payflow.cli.output import quiet, refusals, table
 from payflow.db import db
 from payflow.models import Email, Payment
 
-emails = AppGroup("emails", help="Letters, and sending one again.")
+emails = AppGroup("emails", callback=quiet, help="Letters, and sending one again.")
 
 
 @emails.command("list")

@@ -7,11 +7,11 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 from payflow import events as domain
-from payflow.cli.output import refusals, table
+from payflow.cli.output import quiet, refusals, table
 from payflow.db import db
 from payflow.models import StripeEvent
 
-events = AppGroup("events", help="What Stripe has told, and handling it again.")
+events = AppGroup("events", callback=quiet, help="What Stripe has told, and handling it again.")
 
 
 @events.command("list")
@@ -46,8 +46,10 @@ def replay(ids: Sequence[str], failed: bool) -> None:
     """Handle events once more, for real."""
     if bool(ids) == failed:
         raise click.UsageError("Name events by their ids, or say --failed.")
-    left = 0
-    for event_id in ids or list(domain.failed_events()):
+    left, wanted = 0, ids or list(domain.failed_events())
+    if not wanted:
+        click.echo("None.")
+    for event_id in wanted:
         with refusals():
             left += not _replayed(event_id)
     if left:

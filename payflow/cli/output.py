@@ -1,8 +1,10 @@
 """How commands answer: columns, lines, and refusals with a sentence."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -17,6 +19,13 @@ from payflow.known import UnknownPayment
 from payflow.money import AmountError
 from payflow.record import Change
 from payflow.refunds import NotRefundable, Refused
+
+
+def quiet() -> None:
+    """Leave what is logged as it happens to the logs: a command says itself what it did."""
+    log = logging.getLogger("payflow")
+    click.get_current_context().call_on_close(partial(log.setLevel, log.level))
+    log.setLevel(logging.WARNING)
 
 
 @contextmanager

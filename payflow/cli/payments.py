@@ -10,7 +10,7 @@ from sqlalchemy import select
 from payflow import by_hand, formats, money, refunds
 from payflow import payments as domain
 from payflow import reconcile as asking
-from payflow.cli.output import details, listed, refusals, table, tell
+from payflow.cli.output import details, listed, quiet, refusals, table, tell
 from payflow.db import db
 from payflow.models import (
     STATUSES,
@@ -24,7 +24,7 @@ from payflow.models import (
 )
 from payflow.record import OPERATOR
 
-payments = AppGroup("payments", help="Look at payments, and decide about them.")
+payments = AppGroup("payments", callback=quiet, help="Look at payments, and decide about them.")
 receipt = click.argument("receipt")
 
 # What `show` shows of each: names of columns, in its order.
@@ -148,6 +148,7 @@ def accept(receipt: str) -> None:
 @with_appcontext
 def refund(receipt: str, amount: str | None) -> None:
     """Refund a payment, or a part of it."""
+    quiet()
     with refusals():
         payment = domain.by_receipt(receipt)
         minor = money.to_minor(_decimal(amount), payment.currency) if amount is not None else None

@@ -4,7 +4,7 @@ import click
 from flask.cli import with_appcontext
 
 from payflow import sweep
-from payflow.cli.output import one_line
+from payflow.cli.output import one_line, quiet
 from payflow.record import found_by_sweep
 
 # Exit statuses.
@@ -18,12 +18,13 @@ DIFFERENCES, COULD_NOT_ASK = 1, 2
 @with_appcontext
 def reconcile(context: click.Context, dry_run: bool) -> None:
     """Ask Stripe about all that is not settled, and record what it says."""
+    quiet()
     report = sweep.run(by_hand=True, dry_run=dry_run)
     for change in report.changes:
         click.echo(one_line(change))
     click.echo(
         f"{len(report.changes)} {'would change' if dry_run else 'changed'}, "
-        f"{report.missed_events} events had not come, Stripe asked {report.asked} times; "
+        f"{report.missed_events} events were never delivered, Stripe asked {report.asked} times; "
         f"payments ever found by a sweep and by no webhook: {found_by_sweep()}"
     )
     if report.stopped:

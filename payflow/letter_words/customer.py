@@ -48,7 +48,7 @@ def processing(matter: Matter) -> Words:
         tone="attention",
         heading=_("Your payment is on its way"),
         amount=asked_for(matter.payment),
-        rows=(number(matter), business(_("Paid to"))),
+        rows=(number(matter), business(_("To"))),
         text=(
             _(
                 "Your bank has been asked for it. That takes some days; we write to you as soon "

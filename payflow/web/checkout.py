@@ -120,6 +120,12 @@ def form() -> ResponseReturnValue:
     return response
 
 
+@bp.get("/checkout")
+def form_again() -> ResponseReturnValue:
+    """The address that a refused form leaves in the browser, when somebody comes back to it."""
+    return redirect(url_for(".form"), 303)
+
+
 @bp.post("/checkout")
 def submit() -> ResponseReturnValue:
     """To Stripe's page, or back to the form with what is wrong."""

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select
 
 from payflow import checkout, limits, reconcile
 from payflow.db import AnyRow, db, without_transaction
-from payflow.facts.refunds import COUNTING
+from payflow.facts.refunds import COUNTING, UNDER_WAY
 from payflow.models import PAYMENTS, Refund
 from payflow.payment_words import SHOWN, decline_words
 from payflow.payments import can_be_paid
@@ -42,10 +42,14 @@ READ = select(
 # What a dispute makes of a payment's page, by Stripe's status of it.
 DISPUTED = {"lost": "reversed", "needs_response": "disputed", "under_review": "disputed"}
 
+REFUNDED = ("refunded", "partially_refunded")
+
 # Polls after which Stripe is asked, by a job.
 PATIENCE = 3
 # Polls after which the customer is told that it takes longer, and asked for less often.
 LATE = 15
+# Polls beyond which nothing changes any more; the address may say any number.
+FOREVER = 1_000_000
 # Seconds between polls, before and after that.
 POLL_EVERY, LATE_POLL_EVERY = 2, 10
 # Polls that the whole page loaded anew, as it is without JavaScript, counts for.
@@ -73,8 +77,12 @@ def retry(payment_id: UUID) -> ResponseReturnValue:
 
 def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
     payment = _find(payment_id)
-    origin, polls = request.args.get("from", ""), request.args.get("polls", 0, type=int)
+    origin = request.args.get("from", "")
+    polls = min(request.args.get("polls", 0, type=int), FOREVER)
+    refunds = _refunds_of(payment, polls)
     state = _state(payment, origin, polls)
+    if state in REFUNDED and any(refund.status in UNDER_WAY for refund in refunds):
+        state = "refunding"
     if state in ("waiting", "late") and polls >= PATIENCE:
         reconcile.check_for_page(payment_id)
     return render_template(
@@ -83,7 +91,7 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         state=state,
         shown=SHOWN[state],
         why=decline_words(payment.last_decline),
-        refunds=_refunds_of(payment),
+        refunds=refunds,
         can_be_paid=can_be_paid(payment),
         waits=state in ("waiting", "late"),
         origin=origin if origin in ("stripe", "back") else None,
@@ -110,13 +118,14 @@ def _state(payment: AnyRow, origin: str, polls: int) -> str:
     return "back" if origin == "back" else "unpaid"
 
 
-def _refunds_of(payment: AnyRow) -> Sequence[Refund]:
-    """What was or is to be refunded, for a page that is polled no more."""
-    if not payment.refunded:
+def _refunds_of(payment: AnyRow, polls: int) -> Sequence[Refund]:
+    """What was or is to be refunded, and what did not arrive; of a payment that has just turned
+    under a poll there is none yet."""
+    if not payment.captured or (polls and not payment.refunded):
         return ()
     return db.session.scalars(
         select(Refund)
-        .where(Refund.payment_id == payment.id, Refund.status.in_(COUNTING))
+        .where(Refund.payment_id == payment.id, Refund.status.in_({*COUNTING, "failed"}))
         .order_by(Refund.told_at)
     ).all()
 

@@ -32,6 +32,13 @@ MIGRATED_WITHIN = 120.0
 STOP_WITHIN = 4.0  # Postgres has its own seconds after that, and 10 are promised for all
 GRACEFUL_TIMEOUT = 3  # gunicorn's, for requests under way
 
+# Settings that the demo takes from whoever starts it: how payflow looks and what it takes.
+LOOKS = (
+    *("BUSINESS_NAME", "BUSINESS_ADDRESS", "BUSINESS_URL", "BUSINESS_TAX_ID", "SUPPORT_EMAIL"),
+    *("BRAND_COLOR", "LOGO_URL", "TERMS_URL", "PRIVACY_URL", "STATEMENT_DESCRIPTOR"),
+    *("CURRENCIES", "AMOUNT_MIN", "AMOUNT_MAX", "TIMEZONE", "LOCALE"),
+    *("LIMIT_PER_ADDRESS", "LIMIT_PER_EMAIL"),
+)
 KEPT_SECRETS = {
     "STRIPE_SECRET_KEY": "sk_test_payflow",
     "STRIPE_WEBHOOK_SECRET": "whsec_payflow",
@@ -138,6 +145,7 @@ class Demo:
             # Who plays comes from one address only, and may play for long.
             "LIMIT_PER_ADDRESS": "1000 per hour",
             "LIMIT_PER_EMAIL": "1000 per hour",
+            **{name: os.environ[name] for name in LOOKS if name in os.environ},
         }
 
     def sandbox(self, settings: Mapping[str, str], smtp_port: int) -> Program:
@@ -292,7 +300,7 @@ payflow is running (started in {seconds:.1f} s).
   Payment form       {place.url}/
   Stripe stand-in    {place.sandbox_url}/
   Mailbox            {place.sandbox_url}/inbox
-  Card that works    4242 4242 4242 4242, any date to come, any CVC
+  Card that works    4242 4242 4242 4242, any future date, any CVC
 
   Settings           {place.settings_file}   (.venv/bin/flask -e {place.settings_file} …)
   Logs               {place.logs}/

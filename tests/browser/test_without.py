@@ -11,7 +11,7 @@ from tests.browser.test_again import A_DAY
 from tests.browser.test_states import overflows
 from tests.test_journey import RETURNED, STRIPES_PAGE
 
-NOTHING_CHARGED = "Nothing has been charged. Please mend this first:"
+NOTHING_CHARGED = "Nothing has been charged. Please correct this first:"
 
 
 def test_without_javascript_all_of_it_works(new_customer):
@@ -141,8 +141,8 @@ OUTLINE = """() => {
 
 FORM = """
 - heading "Pay Northlight Consulting" [level=1]
-- alert "Nothing has been charged. Please mend this first:":
-  - heading "Nothing has been charged. Please mend this first:" [level=2]
+- alert "Nothing has been charged. Please correct this first:":
+  - heading "Nothing has been charged. Please correct this first:" [level=2]
   - list:
     - listitem:
       - link "Enter the amount"

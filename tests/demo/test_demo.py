@@ -123,11 +123,17 @@ def test_a_data_folder_that_cannot_be_written_is_named(data: Path) -> None:
 
 
 def test_the_demo_serves_with_settings_of_its_own_that_only_its_owner_can_read(data: Path) -> None:
-    with demo(data, DATABASE_URL="postgresql://leaked", STRIPE_PUBLISHABLE_KEY="leaked") as running:
+    with demo(
+        data,
+        DATABASE_URL="postgresql://leaked",
+        STRIPE_PUBLISHABLE_KEY="leaked",
+        BRAND_COLOR="#0f766e",
+    ) as running:
         assert answers(running.port, "/healthz")
         assert answers(running.port, "/readyz")
         assert (data / "demo.env").stat().st_mode & 0o777 == 0o600
         assert running.settings["PUBLIC_URL"] == f"http://127.0.0.1:{running.port}"
+        assert running.settings["BRAND_COLOR"] == "#0f766e"
         assert str(running.settings["STRIPE_SECRET_KEY"]).startswith("sk_test_payflow")
         for pid in holding(str(running.settings["SECRET_KEY"])):
             assert "leaked" not in linux_traces(Path(f"/proc/{pid}"))

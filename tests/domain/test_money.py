@@ -194,6 +194,7 @@ def test_what_is_not_finite_is_no_amount(value):
         (500, "jpy", "ja", "￥500"),
         (500, "isk", "de", "5\xa0ISK"),
         (5120, "kwd", "de", "5,120\xa0KWD"),
+        (5120, "kwd", "en", "KWD\xa05.120"),
         (1045, "huf", "de", "10,45\xa0HUF"),
         (99, "usd", "en", "$0.99"),
         (999_999_999_999, "idr", "de", "9.999.999.999,99\xa0IDR"),

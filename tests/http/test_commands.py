@@ -57,7 +57,7 @@ def test_sync_asks_stripe_and_says_what_changed(flask, completed, receipt, rows)
 
 def test_cancel_closes_the_page_at_stripe(flask, submit, receipt, rows, at_stripe, client):
     submit()
-    assert "→ canceled" in flask("payments", "cancel", receipt()).output
+    assert "open → canceled" in flask("payments", "cancel", receipt()).output
     ((session_id,),) = rows("SELECT session_id FROM attempts")
     assert at_stripe(f"checkout/sessions/{session_id}")["status"] == "expired"
     assert "already" in flask("payments", "cancel", receipt()).output

@@ -38,10 +38,21 @@ def payment(app, submit, completed, deliver, world, at_stripe, rows):
     def refund(amount):
         deliver(completed())
         at_stripe("refunds", "POST", charge=charge(), amount=amount)
-        tell("refund.created")
+        tell("refund.*")
 
-    def dispute(outcome=None):
-        deliver(completed())
+    def refund_slowly(outcome=None):
+        world.set(refund_outcome="pending", refund_delay_s=3600)
+        refund(425)
+        (made,) = at_stripe("refunds")["data"]
+        if outcome:
+            world.at_desk(f"refunds/{made['id']}", status=outcome)
+            tell("refund.*")
+
+    def dispute(outcome=None, refunded=0):
+        if refunded:
+            refund(refunded)
+        else:
+            deliver(completed())
         opened = world.at_desk("disputes", charge=charge())
         if outcome:
             world.at_desk(f"disputes/{opened['id']}", outcome=outcome)
@@ -61,6 +72,9 @@ def payment(app, submit, completed, deliver, world, at_stripe, rows):
         "canceled": cancel,
         "refunded": lambda: refund(1250),
         "partially_refunded": lambda: refund(425),
+        "refunding": refund_slowly,
+        "refund failed": lambda: refund_slowly("failed"),
+        "part disputed": lambda: dispute(refunded=425),
         "disputed": dispute,
         "reversed": lambda: dispute("lost"),
     }
@@ -103,9 +117,29 @@ WORDS = [
     ("declined", "?from=back", "Not paid: the card was declined", "too little money. No money was"),
     ("refunded", "", "Refunded", "Refunded €12.50 ,"),
     ("partially_refunded", "", "Partly refunded", "Kept €8.25"),
+    ("refunding", "", "Refund on its way", "Refund on its way €4.25 ,"),
+    ("refund failed", "", "Payment received", "Refund did not arrive €4.25 ,"),
     ("disputed", "", "Payment received, being clarified", "Your bank has asked"),
     ("reversed", "", "Reversed by the bank", "Your bank has taken this payment back."),
 ]
+
+
+# The status of the payment, where what the page says is more than that.
+STANDS = {
+    "declined": "open",
+    "disputed": "paid",
+    "reversed": "paid",
+    "refunding": "partially_refunded",
+    "refund failed": "paid",
+}
+
+
+def test_what_is_kept_is_not_said_while_a_bank_claims_it(client, payment, page_of):
+    payment("part disputed")
+    words = words_of(client.get(page_of()).text)
+    assert "Payment received, being clarified" in words
+    assert "Refunded €4.25" in words
+    assert "Kept" not in words
 
 
 def test_every_state_has_a_sign_of_its_own():
@@ -123,7 +157,7 @@ def test_every_state_has_words_of_its_own(
     assert answer.status_code == 200
     assert f"<h1>{heading}</h1>" in answer.text
     assert words in words_of(answer.text)
-    stands = {"declined": "open", "disputed": "paid", "reversed": "paid"}.get(status, status)
+    stands = STANDS.get(status, status)
     assert answer.text.count(f'data-payment-status="{stands}"') == 1
 
 
