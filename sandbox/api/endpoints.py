@@ -1,6 +1,6 @@
 """What there is under ``/v1``: each endpoint is a few lines that name the work.
 
-``api`` is what they share. The order is that of Stripe's reference.
+``calls`` is what they share. The order is that of Stripe's reference.
 """
 
 import logging

@@ -51,9 +51,6 @@ VERDICTS = ("won", "lost", "escalated", "reversed")
 FORWARD = (1, 30, 300, 25 * 60 * 60, 10 * 24 * 60 * 60)
 
 
-REFUSALS = (requests.HTTPError, GatewayError, refunds.Refused, refunds.NotRefundable)
-
-
 class Move(NamedTuple):
     do: str
     which: int = 0

@@ -15,7 +15,7 @@ from migrations import procrastinate_schema
 from payflow import create_app
 from payflow.db import db
 from sandbox.demo.postgres import OLDEST, Postgres, candidate_folders, major_version
-from tests.stack import ROOT, settings_of
+from tests.stack import settings_of
 
 HERE = [
     folder
@@ -23,7 +23,6 @@ HERE = [
     if (folder / "initdb").exists() and int(major_version(folder) or 0) >= OLDEST
 ]
 
-VERSIONS = ROOT / "migrations/versions"
 DROPPED = "procrastinate_jobs_notify_queue_job_inserted_v1"
 
 # What a schema is made of, each thing as a row of texts. Columns go by name, since those that were
