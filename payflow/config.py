@@ -36,7 +36,7 @@ def _split(value: Any) -> Any:
     return tuple(filter(None, re.split(r"[,\s]+", value))) if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Settings(BaseSettings):
     render_external_url: str = ""
 
     stripe_secret_key: str
-    stripe_webhook_secret: Words
+    stripe_webhook_secret: Listed
     stripe_publishable_key: str = ""
     stripe_api_base: str = ""
-    checkout_origins: Words = (STRIPE_CHECKOUT,)
+    checkout_origins: Listed = (STRIPE_CHECKOUT,)
 
     mail_server: str = "smtp.resend.com"
     mail_port: int = 2587
@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     brand_color: str = brand.DEFAULT
     logo_url: str = ""
 
-    currencies: Words = ("usd",)
+    currencies: Listed = ("usd",)
     amount_min: str = ""
     amount_max: str = ""
     timezone: str = "UTC"
