@@ -79,7 +79,7 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
     payment = _find(payment_id)
     origin = request.args.get("from", "")
     polls = min(request.args.get("polls", 0, type=int), FOREVER)
-    refunds = _refunds_of(payment, polls)
+    refunds = _refunds_of(payment, whole=template == "payment.html" or "seen" in request.args)
     state = _state(payment, origin, polls)
     if state in REFUNDED and any(refund.status in UNDER_WAY for refund in refunds):
         state = "refunding"
@@ -118,10 +118,10 @@ def _state(payment: AnyRow, origin: str, polls: int) -> str:
     return "back" if origin == "back" else "unpaid"
 
 
-def _refunds_of(payment: AnyRow, polls: int) -> Sequence[Refund]:
-    """What was or is to be refunded, and what did not arrive; of a payment that has just turned
-    under a poll there is none yet."""
-    if not payment.captured or (polls and not payment.refunded):
+def _refunds_of(payment: AnyRow, *, whole: bool) -> Sequence[Refund]:
+    """What was or is to be refunded, and what did not arrive. A poll, which is to be cheap, asks
+    only where the payment's row says that there is some; it ends where nothing is new."""
+    if not payment.refunded and not (whole and payment.captured):
         return ()
     return db.session.scalars(
         select(Refund)

@@ -45,7 +45,7 @@ def test_a_page_that_was_left_open_asks_once_when_it_is_seen_again(page, payer, 
     expect(page.get_by_role("heading", name="Payment received")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("Payment received")
     expect(page).to_have_title(re.compile("^Payment received – "))
-    assert asked == [f"{payer.page}/status"]
+    assert asked == [f"{payer.page}/status?seen=1"]
 
 
 @pytest.mark.parametrize("scripts", [True, False])

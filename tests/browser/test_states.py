@@ -37,7 +37,9 @@ STATES = {
         [HOME],
     ),
     "paid": State("Payment received", ["The receipt goes to c••@example.com"], RECEIPT, [125_000]),
-    "back-from-stripe": State("Not paid yet", ["No money was taken"], ["Try again"]),
+    "back-from-stripe": State(
+        "Not paid yet", ["No money was taken"], ["Try again", "To the payment form"]
+    ),
     "not-paid-yet": State(
         "Not paid yet", ["If you have just paid, wait a minute"], ["Continue to payment"]
     ),

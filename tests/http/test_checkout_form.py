@@ -61,11 +61,6 @@ def error_beside(page, field):
         ("currency", "euro", "Choose one of the currencies in the list"),
     ],
 )  # fmt: skip
-def test_who_comes_back_to_a_refused_forms_address_gets_the_form(client):
-    answer = client.get("/checkout")
-    assert (answer.status_code, answer.location) == (303, "/")
-
-
 def test_a_wrong_input_is_refused_beside_its_field(submit, rows, world, field, typed, sentence):
     answer = submit(**{field: typed})
     assert answer.status_code == 422
@@ -279,3 +274,8 @@ def test_search_engines_are_told_what_the_form_is_for(client, world):
     page = client.get("/").text
     assert '<meta name="description" content="Pay Northlight Consulting. Enter the amount' in page
     assert "noindex" not in page
+
+
+def test_who_comes_back_to_a_refused_forms_address_gets_the_form(client):
+    answer = client.get("/checkout")
+    assert (answer.status_code, answer.location) == (303, "/")

@@ -118,7 +118,7 @@ WORDS = [
     ("refunded", "", "Refunded", "Refunded €12.50 ,"),
     ("partially_refunded", "", "Partly refunded", "Kept €8.25"),
     ("refunding", "", "Refund on its way", "Refund on its way €4.25 ,"),
-    ("refund failed", "", "Payment received", "Refund did not arrive €4.25 ,"),
+    ("refund failed", "?seen=1", "Payment received", "Refund did not arrive €4.25 ,"),
     ("disputed", "", "Payment received, being clarified", "Your bank has asked"),
     ("reversed", "", "Reversed by the bank", "Your bank has taken this payment back."),
 ]
@@ -262,7 +262,11 @@ def test_what_the_business_must_answer_offers_to_write_to_it(
 
 @pytest.mark.parametrize(
     ("status", "query", "looks_again"),
-    [("open", "?from=stripe", None), ("open", "?from=back", "?from=back"), ("processing", "", "")],
+    [
+        ("open", "?from=stripe", None),
+        ("open", "?from=back", "?from=back&amp;seen=1"),
+        ("processing", "", "?seen=1"),
+    ],
 )
 def test_a_page_that_is_polled_no_more_says_where_to_look_when_it_is_seen_again(
     client, payment, page_of, status, query, looks_again
