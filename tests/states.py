@@ -133,6 +133,21 @@ def refunded(payer: Payer) -> str:
     return payer.until_it_says("Refunded")
 
 
+def refunding(payer: Payer) -> str:
+    paid(payer)
+    payer.world.set(refund_outcome="pending", refund_delay_s=3600)
+    desk_refund = payer.world.at_desk("refunds", payment_intent=payer.intent(), amount=42_500)
+    payer.world.set(refund_outcome=None, refund_delay_s=5)
+    payer.refund = desk_refund["id"]
+    return payer.until_it_says("Refund on its way")
+
+
+def refund_failed(payer: Payer) -> str:
+    refunding(payer)
+    payer.world.at_desk(f"refunds/{payer.refund}", status="failed")
+    return payer.until_it_says("Payment received")
+
+
 def disputed(payer: Payer) -> str:
     paid(payer)
     payer.dispute = payer.world.at_desk("disputes", payment_intent=payer.intent())["id"]
@@ -174,6 +189,8 @@ PAYMENTS: Mapping[str, Callable[[Payer], str]] = {
     "not-paid-yet": unpaid,
     "partly-refunded": refunded_in_part,
     "refunded": refunded,
+    "refund-on-its-way": refunding,
+    "refund-failed": refund_failed,
     "disputed": disputed,
     "reversed": reversed_by_the_bank,
     "in-review": review,

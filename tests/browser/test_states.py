@@ -63,6 +63,10 @@ STATES = {
     "partly-refunded": State(
         "Partly refunded", ["€425.00, ", "Kept", "€825.00"], RECEIPT, [125_000]
     ),
+    "refund-on-its-way": State("Refund on its way", ["€425.00, "], RECEIPT, [125_000]),
+    "refund-failed": State(
+        "Payment received", ["Refund did not arrive", "€425.00, "], RECEIPT, [125_000]
+    ),
     "disputed": State(
         "Payment received, being clarified",
         ["there is nothing for you to do here"],
