@@ -30,6 +30,7 @@ LIGHTHOUSE = HERE / "node_modules" / "lighthouse" / "cli" / "index.js"
 CHROMIUM_ARGUMENTS = "--headless=new --no-sandbox --disable-gpu"
 
 LEAST = 95
+TRIES = 3
 LOOKS = int(os.environ.get("LIGHTHOUSE_LOOKS", "3"))
 MARKED = ("performance", "accessibility", "best-practices")
 
@@ -150,9 +151,13 @@ def look(page: Page, chromium: Path, folder: Path) -> dict[str, Any]:
         f"--chrome-flags={CHROMIUM_ARGUMENTS}",
     ]
     environment = os.environ | {"CHROME_PATH": str(chromium)}
-    result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=180, check=False
-    )
+    for _ in range(TRIES):
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=180, check=False
+        )
+        # It has seen no page at all, as happens while the browser is read from a cold disk.
+        if "NO_NAVSTART" not in result.stderr:
+            break
     if result.returncode != 0:
         raise Failed(f"Lighthouse ended with status {result.returncode}:\n{result.stderr}")
     found: dict[str, Any] = json.loads(report.read_text())
