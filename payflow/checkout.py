@@ -210,5 +210,6 @@ def _wait_for_session(attempt: Attempt) -> Attempt:
             return attempt
         if attempt.claimed_at is None:
             raise gateway.GatewayError("the request that asked for the session was refused")
+        # The request that holds the attempt is another's: nothing could wake this one.
         time.sleep(LOOK_EVERY)
     raise StillOpening(str(attempt.payment_id))

@@ -48,11 +48,11 @@ class Business:
     url: str
     email: str
     livemode: bool
-    tax_id: str = ""
-    statement_descriptor: str = ""
-    logo_url: str = ""
-    terms_url: str = ""
-    privacy_url: str = ""
+    tax_id: str
+    statement_descriptor: str
+    logo_url: str
+    terms_url: str
+    privacy_url: str
 
 
 class Settings(BaseSettings):

@@ -151,6 +151,7 @@ class Sturdy(Message):
     differ in how they put a folded one together."""
 
     def _mimetext(self, text: str | None, subtype: str = "plain") -> MIMEText:
+        # A Charset is taken as well as its name, which the type stubs do not know.
         return MIMEText(text or "", subtype, QUOTED_PRINTABLE)  # type: ignore[arg-type]
 
     def _message(self) -> MIMEBase:

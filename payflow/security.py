@@ -81,6 +81,7 @@ def _know_the_address(app: Flask, proxies: int) -> None:
     """
     if proxies:
         fixed = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)
+        # As Flask's documentation has middleware put on; to mypy it is a method.
         app.wsgi_app = fixed  # type: ignore[method-assign]
         return
     told = False

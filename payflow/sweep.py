@@ -267,13 +267,13 @@ def _is_older(event: Mapping[str, Any], than: datetime) -> bool:
 
 def _look_into(report: Report, news: Sequence[News], dry_run: bool) -> None:
     """Ask for each object once, however many events point to it."""
-    found: dict[tuple[str | None, str | None], Found] = {}
+    found: dict[tuple[str, str], Found] = {}
     for one in news:
-        key = (one.carried, one.object_id)
         if one.carried is None or one.object_id is None:
             continue
+        key = (one.carried, one.object_id)
         if key not in found:
-            found[key] = _look_up(report, *key, dry_run)  # type: ignore[arg-type]
+            found[key] = _look_up(report, *key, dry_run)
             report.add(found[key].change, dry_run)
         if found[key].outcome == "recorded":
             report.missed_events += 1

@@ -102,6 +102,7 @@ def _do(db: sqlite3.Connection, row: sqlite3.Row) -> None:
         with part(db):
             ACTIONS[row["action"]](db, row["object_id"])
     except Exception:
+        # One action in trouble must not keep back what else is due.
         log.exception("%s of %s failed", row["action"], row["object_id"])
 
 

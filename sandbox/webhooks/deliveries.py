@@ -188,4 +188,5 @@ class Deliveries:
             with part(db):
                 outbox.record(db, sent)
         except Exception:
+            # The rest of what was sent is still to be written.
             log.exception("the answer to %s could not be written down", sent.sending.event_id)

@@ -137,6 +137,7 @@ class _Timed(io.RawIOBase):
 
 def _answer_until(until: float) -> Any:
     def response(sock: socket.socket, **more: Any) -> http.client.HTTPResponse:
+        # Of a socket it wants makefile() alone, which _Timed has.
         return http.client.HTTPResponse(_Timed(sock, until), **more)  # type: ignore[arg-type]
 
     return response

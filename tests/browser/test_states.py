@@ -108,6 +108,8 @@ def test_every_state_says_what_became_of_the_money_and_what_to_do(page, payer, w
 def test_an_address_that_was_mistyped_leads_on(page, web):
     states.unknown(page, web)
     shows(page, UNKNOWN)
+    answered = page.evaluate("performance.getEntriesByType('navigation')[0].responseStatus")
+    assert answered == 404
 
 
 def shows(page: Page, state: State) -> None:

@@ -152,7 +152,7 @@ def test_no_endpoint_calls_a_parameter_unknown_that_stripe_has(
     url = sandbox.url + re.sub("<[^>]+>", "id_1", rule)
     for name in names_of(method, rule):
         sent = {"params" if method == "GET" else "data": {name: "1"}}
-        answer = requests.request(method, url, headers=KEY, timeout=5, **sent)  # type: ignore[arg-type]
+        answer = requests.request(method, url, headers=KEY, timeout=5, **sent)
         if answer.status_code != 200:
             assert "unknown parameter" not in answer.json()["error"]["message"], name
 
