@@ -12,8 +12,8 @@ from uuid import UUID
 
 from flask import Flask, current_app
 from procrastinate import PsycopgConnector
-from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job
+from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.jobs import Job, Status
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from psycopg import OperationalError
 
@@ -136,7 +136,11 @@ async def retry_stalled_jobs(timestamp: int) -> None:
     """Take over the jobs of workers that died: they are found by the missing heartbeat."""
     jobs = queue.app.job_manager
     for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
-        await jobs.retry_job(job)
+        try:
+            await jobs.retry_job(job)
+        except UniqueViolation:
+            # Its successor waits under the same queueing lock, and for it: it does the same work.
+            await jobs.finish_job(job, Status.FAILED, delete_job=True)
 
 
 def run_worker(database_url: str) -> None:

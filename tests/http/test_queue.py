@@ -160,6 +160,23 @@ def test_the_job_of_a_worker_that_died_is_taken_over(taken, work, age):
     assert calls == [{}]
 
 
+def test_a_stalled_job_whose_successor_waits_gives_way_and_holds_up_no_other(work, task, rows):
+    """Else the one could not be queued again for the other, nor the other begin for the one: a
+    worker killed in the middle of a sweep would have been the end of all sweeps."""
+    name, calls = task(lambda **_: None)
+    queue.defer(*(queue.Deferred(name, {"number": number}) for number in range(3)))
+    db.session.commit()
+    rows("UPDATE procrastinate_jobs SET status = 'doing' WHERE args->>'number' IN ('0', '2')"
+         " RETURNING 1")  # fmt: skip
+    rows("UPDATE procrastinate_jobs SET lock = 'sweep', queueing_lock = 'sweep'"
+         " WHERE args->>'number' IN ('0', '1') RETURNING 1")  # fmt: skip
+    defer_stalled_check()
+    work()
+    work()
+    assert sorted(call["number"] for call in calls) == [1, 2]
+    assert rows("SELECT args FROM procrastinate_jobs WHERE status IN ('todo', 'doing')") == []
+
+
 def test_the_job_of_a_worker_that_lives_is_left_to_it(taken, work, rows):
     calls = taken(jobs.HEARTBEAT)
     defer_stalled_check()
