@@ -93,7 +93,7 @@ def of_what_goes_wrong(world: World, somebody: Callable[[], Payer]) -> Iterator[
 def letters() -> dict[str, Letter]:
     """Kind → the letter as it came."""
     look = {name: os.environ[name] for name in LOOK if name in os.environ}
-    with payflow(look, worker=True) as (site, world, variables):
+    with payflow(look, letters=True) as (site, world, variables):
         told = stories(world, lambda: Payer(site, world, variables, LANGUAGE, **FORM))
         return {kind: arrived(world, kind) for kinds in told for kind in kinds}
 

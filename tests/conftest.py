@@ -17,7 +17,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
@@ -28,9 +27,9 @@ from procrastinate.periodic import PeriodicRegistry
 
 from payflow import clock, create_app, queue
 from payflow.db import db
-from sandbox.demo.postgres import Postgres
+from sandbox.demo.postgres import Postgres, free_port
 from tests.browser.watch import Watch
-from tests.stack import ROOT, Program, World, environment, free_port, settings_of, until
+from tests.stack import ROOT, Program, Web, Worker, World, environment, settings_of
 
 # Written by scripts/find_chromium.py, as `make test` begins.
 CHROMIUM = ROOT / ".venv" / "chromium-path"
@@ -246,18 +245,14 @@ def flask(app: Flask) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def _web(variables: dict[str, str], public_url: str, _app: Flask) -> Iterator[Program]:
-    address = public_url.removeprefix("http://")
-    web = Program(
-        "gunicorn", "-c", "gunicorn.conf.py", "-b", address, "wsgi:app", environment=variables
-    )
-    until(lambda: _answers(f"{public_url}/readyz"))
+    web = Web(public_url, variables)
     yield web
     web.stop()
 
 
 @pytest.fixture
 def _worker(variables: dict[str, str], app: Flask) -> Iterator[Program]:
-    worker = Program("flask", "--app", "wsgi", "worker", environment=variables)
+    worker = Worker(variables)
     yield worker
     worker.stop()
 
@@ -318,10 +313,3 @@ def page(new_page: Callable[..., Page]) -> Page:
 def plain_page(new_page: Callable[..., Page]) -> Page:
     """A page in a browser with JavaScript switched off."""
     return new_page(java_script_enabled=False)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=2).ok
-    except requests.RequestException:
-        return False

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -138,16 +138,6 @@ class Endpoint:
         self.open.set()
         self._server.shutdown()
         self._server.server_close()
-
-
-def eventually(look: Callable[[], Any], within_s: float = 8.0) -> Any:
-    """The first true answer of ``look``; fails if there is none in time."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    pytest.fail(f"nothing within {within_s} s")
 
 
 @pytest.fixture(scope="session")
