@@ -2,31 +2,30 @@
 
 # ruff: noqa: T201 - it talks to the terminal
 
-import os
-import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from sandbox.demo.postgres import Postgres, free_port
+from scripts import find_chromium
 from scripts.png import smaller
+from tests.chromium import FOUND, started
 from tests.stack import Program, Web, Worker, World, environment
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-BROWSER_ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"
-]  # fmt: skip
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The environment's CHROMIUM, else the system's."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+    """As the tests have it; found now, where it has not been."""
+    if find_chromium.main(FOUND) != 0:
+        sys.exit(1)
+    with started() as browser:
+        yield browser
 
 
 def window(browser: Browser, width: int, height: int, scheme: str) -> BrowserContext:

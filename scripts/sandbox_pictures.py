@@ -4,7 +4,7 @@
 
 Starts a sandbox of its own, walks a browser through the hosted page's states and the desk's pages,
 at phone and desktop width, light and dark, and keeps each as a small PNG. The browser is the
-environment's CHROMIUM, else the system's.
+tests'; the environment's CHROMIUM names another.
 """
 
 # ruff: noqa: S310 - it asks its own sandbox

@@ -21,27 +21,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from hypothesis import settings as hypothesis_settings
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from procrastinate import PsycopgConnector
 from procrastinate.periodic import PeriodicRegistry
 
 from payflow import clock, create_app, queue
 from payflow.db import db
 from sandbox.demo.postgres import Postgres, free_port
+from tests import chromium
 from tests.browser.watch import Watch
-from tests.stack import ROOT, Program, Web, Worker, World, environment, settings_of
-
-# Written by scripts/find_chromium.py, as `make test` begins.
-CHROMIUM = ROOT / ".venv" / "chromium-path"
-# Debian's Chromium as root refuses its sandbox; the rest keeps it from calling home.
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from tests.stack import Program, Web, Worker, World, environment, settings_of
 
 # A busy machine is slow, and that is no fault of what is tested.
 hypothesis_settings.register_profile("payflow", deadline=None)
@@ -272,10 +261,8 @@ def site(web: str, _worker: Program) -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(
-            executable_path=CHROMIUM.read_text().strip(), args=CHROMIUM_ARGUMENTS
-        )
+    with chromium.started() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -298,9 +285,7 @@ def new_page(browser: Browser, web: str, world: World) -> Iterator[Callable[...,
 
 
 def _browser_of(browser: Browser, profile: Path) -> BrowserContext:
-    return browser.browser_type.launch_persistent_context(
-        profile, executable_path=CHROMIUM.read_text().strip(), args=CHROMIUM_ARGUMENTS
-    )
+    return browser.browser_type.launch_persistent_context(profile, **chromium.how_to_start())
 
 
 @pytest.fixture
