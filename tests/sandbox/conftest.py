@@ -19,12 +19,14 @@ from urllib.parse import urljoin
 import pytest
 import requests
 import stripe
+from playwright.sync_api import Page
 
 from tests.contract.recordings import BOOKS
 
 SECRET = "whsec_payflow_sandbox_tests"
 VERSION = "2026-05-27.dahlia"
 ROOT = Path(__file__).resolve().parents[2]
+PAY = re.compile("^Pay ")
 
 STARTED = re.compile(r"sandbox: Stripe (http://\S+) · mailbox \S+ · SMTP 127\.0\.0\.1:(\d+)")
 
@@ -211,6 +213,17 @@ def card_form(number: str = "4242424242424242", **changes: str) -> dict[str, str
         "name": "Test Customer",
         **changes,
     }
+
+
+def fill_card(page: Page, number: str) -> None:
+    """The hosted page in a browser, filled in and sent."""
+    page.get_by_label("Email").fill("ada@example.com")
+    page.get_by_label("Card number").fill(number)
+    page.get_by_label("Expiration").fill("12 / 34")
+    page.get_by_label("CVC").fill("123")
+    page.get_by_label("Cardholder name").fill("Ada Example")
+    page.get_by_role("button", name=PAY).click()
+    page.wait_for_load_state()
 
 
 def page_after(answer: requests.Response) -> str:
