@@ -40,9 +40,7 @@ def csrf_error(error: CSRFError, page: str = "") -> ResponseReturnValue:
 
 
 def _still_opening(error: StillOpening) -> ResponseReturnValue:
-    return render_template(
-        "errors/still_opening.html", payment_id=next(iter(error.args), None)
-    ), 503
+    return render_template("errors/still_opening.html", payment_id=error.payment_id), 503
 
 
 def gateway_error(error: GatewayError, page: str = "") -> ResponseReturnValue:
