@@ -45,7 +45,8 @@ def mortal_site(mortal_postgres, installed, variables):
     }  # fmt: skip
     with installed(**settings).app_context():
         upgrade()
-    web, worker = Web(url, settings), Worker(settings)
+    worker = Worker(settings)
+    web = Web(url, settings)
     yield url, worker
     worker.stop()
     web.stop()
