@@ -21,7 +21,7 @@ from payflow.facts.objects import INTENT, id_of
 from payflow.facts.refunds import RefundFacts
 from payflow.facts.tellings import OwnFact, Telling, kind_of
 from payflow.models import ATTEMPTS, DISPUTES, EVENTS, PAYMENTS, REFUNDS
-from payflow.status import Standing, attempt_status, standing_of
+from payflow.status import Standing, attempt_status, due_of, standing_of
 
 
 class UnknownPayment(LookupError):
@@ -49,9 +49,13 @@ class Known:
         ]
         return standing_of(amount, self.attempts.values(), refunds, self.disputes.values())
 
+    def due(self, amount: int) -> int:
+        """What is to be kept of a payment of so much (minor units)."""
+        return due_of(amount, self.attempts.values())
+
     def owed(self, amount: int, standing: Standing) -> frozenset[letters.Owed]:
         return letters.owed(
-            amount,
+            self.due(amount),
             standing,
             self.attempts,
             self.told_refunds(),

@@ -202,7 +202,8 @@ def _conclude(
         happened.append(("payment", after.status))
         log.info("payment %s: %s → %s by %s", payment.receipt_number, before.status, after.status,
                  source)  # fmt: skip
-    if is_overpaid(payment.amount, after) and not is_overpaid(payment.amount, before):
+    was_due, due = known.due(payment.amount), told.due(payment.amount)
+    if is_overpaid(due, after) and not is_overpaid(was_due, before):
         happened.append(("payment", "overpaid"))
         log.error("payment %s is overpaid", payment.receipt_number)
     timeline.note(payment.id, [*happened, *declines], source)

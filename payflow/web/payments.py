@@ -14,10 +14,11 @@ from sqlalchemy import bindparam, select
 from payflow import checkout, limits, reconcile
 from payflow.db import AnyRow, db, without_transaction
 from payflow.facts.refunds import COUNTING, UNDER_WAY
+from payflow.known import facts_of
 from payflow.models import PAYMENTS, Refund
 from payflow.payment_words import SHOWN, decline_words
 from payflow.payments import can_be_paid
-from payflow.status import PAYABLE
+from payflow.status import CAPTURED, PAYABLE, amount_paid
 
 bp = Blueprint("payments", __name__, url_prefix="/payments/<uuid:payment_id>")
 
@@ -88,6 +89,7 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
     return render_template(
         template,
         payment=payment,
+        amount=_amount_of(payment),
         state=state,
         shown=SHOWN[state],
         why=decline_words(payment.last_decline),
@@ -116,6 +118,17 @@ def _state(payment: AnyRow, origin: str, polls: int) -> str:
     if payment.status not in ("created", "open"):
         return str(payment.status)
     return "back" if origin == "back" else "unpaid"
+
+
+def _amount_of(payment: AnyRow) -> int:
+    """What was paid, else what was asked for."""
+    if payment.status not in CAPTURED:
+        return int(payment.amount)
+    due = payment.amount
+    if payment.captured > due:
+        # Paid twice, or the operator has accepted more: which of the two, its attempts say.
+        due = facts_of(payment.id).due(due)
+    return amount_paid(due, payment.captured)
 
 
 def _refunds_of(payment: AnyRow, *, whole: bool) -> Sequence[Refund]:

@@ -103,6 +103,34 @@ def test_accept_believes_what_stripe_itself_says(flask, submit, world, receipt, 
     assert rows("SELECT count(*) FROM emails WHERE kind = 'receipt'") == [(1,)]
 
 
+@pytest.mark.parametrize(("currency", "amount", "asked_for"), [
+    ("EUR", "12.50", 400),
+    ("JPY", "1250", 1),
+])  # fmt: skip
+def test_much_more_that_was_accepted_is_what_was_paid_and_no_overpayment(
+    flask, submit, world, receipt, rows, client, work, mailbox, currency, amount, asked_for
+):
+    world.pay(submit(currency=currency, amount=amount).location)
+    rows("UPDATE payments SET amount = %s RETURNING 1", asked_for)
+    flask("payments", "sync", receipt())
+    flask("payments", "accept", receipt())
+    assert rows(PAID) == [("paid", 1250, 0)]
+    work()
+    kinds = {kind for (kind,) in rows("SELECT kind FROM emails")}
+    assert kinds == {"owner_review", "receipt", "owner_paid"}
+    assert rows("SELECT 1 FROM timeline_entries WHERE happened = 'overpaid'") == []
+    shown = {"EUR": "€12.50", "JPY": "¥1,250"}[currency]
+    (letter,) = mailbox.letters(to="customer@example.com")
+    assert shown in letter["subject"]
+    assert f": {shown}" in letter["text"]
+    ((payment_id,),) = rows("SELECT id FROM payments")
+    assert f'<p class="amount-shown">{shown}</p>' in client.get(f"/payments/{payment_id}").text
+    flask("refund", receipt(), "--amount", {"EUR": "5.00", "JPY": "500"}[currency])
+    assert rows(PAID) == [("partially_refunded", 1250, 500)]
+    flask("refund", receipt())
+    assert rows(PAID) == [("refunded", 1250, 1250)]
+
+
 # --- refunds ---------------------------------------------------------------------------------
 
 
