@@ -41,13 +41,13 @@ class Known:
 
     def standing(self, amount: int) -> Standing:
         """What it comes to, for a payment of so much (minor units)."""
-        # What went back of money that does not count is not gone of the money that does.
-        refunds = [
-            refund
-            for refund in self.told_refunds()
-            if attempt_status(self.attempts[self.attempt_of(refund)]) == "paid"
-        ]
+        refunds = [refund for refund in self.told_refunds() if self.counts(refund)]
         return standing_of(amount, self.attempts.values(), refunds, self.disputes.values())
+
+    def counts(self, refund: RefundFacts) -> bool:
+        """Whether it is of money that counts: what went back of other money, as of a payment in
+        review, is not gone of that."""
+        return attempt_status(self.attempts[self.attempt_of(refund)]) == "paid"
 
     def due(self, amount: int) -> int:
         """What is to be kept of a payment of so much (minor units)."""

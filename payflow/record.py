@@ -119,11 +119,10 @@ def _with_attempt(known: Known, attempt_id: UUID, facts: AttemptFacts) -> Known:
 
 
 def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
-    if facts.currency != payment.currency:
-        raise Unreadable(f"refund {facts.refund_id} in {facts.currency}, not {payment.currency}")
-    paid = known.attempts[known.attempt_of(facts)].received or 0
-    if facts.amount > max(payment.amount, paid):
-        raise Unreadable(f"refund {facts.refund_id} of {facts.amount}, more than was paid")
+    attempt = known.attempts[known.attempt_of(facts)]
+    # What was taken in review may be more than was asked for, or of another currency.
+    if not attempt.disagreements:
+        _refuse_what_cannot_be(facts, attempt, payment)
     row_id = next(
         (row for row, one in known.refunds.items() if one and one.refund_id == facts.refund_id),
         None,
@@ -136,6 +135,13 @@ def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
     before = known.refunds.get(row_id) if row_id else None
     merged = refunds.merge(before, facts)
     return replace(known, refunds={**known.refunds, row_id or uuid4(): merged})
+
+
+def _refuse_what_cannot_be(facts: RefundFacts, attempt: AttemptFacts, payment: AnyRow) -> None:
+    if facts.currency != payment.currency:
+        raise Unreadable(f"refund {facts.refund_id} in {facts.currency}, not {payment.currency}")
+    if facts.amount > max(payment.amount, attempt.received or 0):
+        raise Unreadable(f"refund {facts.refund_id} of {facts.amount}, more than was paid")
 
 
 def _with_dispute(known: Known, facts: DisputeFacts) -> Known:

@@ -99,6 +99,8 @@ def refunded(matter: Matter) -> Words:
 def _of_how_much(matter: Matter) -> Iterator[Row]:
     """What was paid, what has been refunded in all and what is left, where that is news."""
     payment, standing, refunded = matter.payment, matter.standing, matter.refund.amount
+    if not matter.known.counts(matter.refund):
+        return
     if refunded != amount_paid(matter.due, standing.captured):
         yield Row(_("Of a payment of"), paid(matter))
     if standing.refunded != refunded:
