@@ -94,6 +94,11 @@ def _shares(payment: Payment, amount: int | None) -> list[Share]:
     left = dict(left_of(payment.id))
     whole = sum(left.values())
     wanted = whole if amount is None else amount
+    if whole == 0 and payment.status == "review":
+        raise NotRefundable(
+            "It is in review: what was taken, if anything, does not count yet. "
+            "Accept it first, or refund it in Stripe's Dashboard."
+        )
     if whole == 0:
         raise NotRefundable("Nothing is left to refund of this payment.")
     if not 0 < wanted <= whole:

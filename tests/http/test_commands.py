@@ -160,6 +160,19 @@ def test_a_payment_that_is_not_paid_cannot_be_refunded(flask, submit, receipt):
     assert "Nothing is left" in flask("refund", receipt(), ends=1).output
 
 
+def test_of_what_is_in_review_nobody_is_told_that_nothing_is_left(
+    flask, submit, world, receipt, rows
+):
+    world.pay(submit().location)
+    rows("UPDATE payments SET amount = 900 RETURNING 1")
+    flask("payments", "sync", receipt())
+    refused = flask("refund", receipt(), ends=1).output
+    assert "Nothing is left" not in refused
+    assert "Accept it first, or refund it in Stripe's Dashboard." in refused
+    flask("payments", "accept", receipt())
+    assert "€12.50 succeeded" in flask("refund", receipt()).output
+
+
 def test_a_refund_whose_answer_never_came_is_one_refund(
     flask, paid, receipt, world, rows, at_stripe
 ):
