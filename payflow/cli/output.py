@@ -20,6 +20,11 @@ from payflow.money import AmountError
 from payflow.record import Change
 from payflow.refunds import NotRefundable, Refused
 
+# Who takes it for undone asks for another.
+REFUND_STANDS = (
+    "A refund that was asked for is kept, and settled by the next sweep (`flask reconcile`)."
+)
+
 
 def quiet() -> None:
     """Leave what is logged as it happens to the logs: a command says itself what it did."""
@@ -41,9 +46,10 @@ def refusals() -> Iterator[None]:
         raise click.ClickException(f"Stripe refused: {error} Nothing was done.") from error
     except GatewayError as error:
         raise click.ClickException(
-            f"Stripe could not be asked, or did not answer: {error} A refund that was asked for is "
-            "kept, and settled by the next sweep (`flask reconcile`)."
+            f"Stripe could not be asked, or did not answer: {error} {REFUND_STANDS}"
         ) from error
+    except KeyboardInterrupt:
+        raise click.ClickException(f"Interrupted. {REFUND_STANDS}") from None
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

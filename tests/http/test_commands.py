@@ -1,12 +1,14 @@
 """What the operator does by hand, and how it is answered."""
 
+import os
+import signal
 from datetime import timedelta
 
 import pytest
 
 from payflow import clock
 from tests.http.conftest import hidden_fields, retold
-from tests.stack import until
+from tests.stack import Program, until
 
 PAID = "SELECT status, captured, refunded FROM payments"
 
@@ -184,6 +186,25 @@ def test_a_refund_whose_answer_never_came_is_one_refund(
     flask("reconcile")
     assert rows(PAID) == [("refunded", 1250, 1250)]
     assert len(at_stripe("refunds?limit=9")["data"]) == 1
+
+
+def test_who_breaks_off_a_refund_is_told_that_it_was_asked_for(
+    paid, flask, receipt, world, rows, variables, at_stripe
+):
+    """Else who takes it for undone asks for another, of a part, and Stripe makes both."""
+    world.set(api_delay_s=2)
+    refund = ("flask", "--app", "wsgi", "refund", receipt(), "--amount", "5.00")
+    command = Program(*refund, environment=variables)
+    until(lambda: world.api_calls("/v1/refunds"))
+    os.killpg(command.process.pid, signal.SIGINT)
+    assert command.process.wait(10) == 1
+    assert "Interrupted" in command.output()
+    assert "A refund that was asked for is kept" in command.output()
+    command.stop()
+    world.set(api_delay_s=0)
+    flask("reconcile")
+    assert rows(PAID) == [("partially_refunded", 1250, 500)]
+    assert len(at_stripe("refunds")["data"]) == 1
 
 
 @pytest.mark.parametrize(("fault", "made"), [("reset_after", 1), ("reset_before", 0)])
