@@ -67,7 +67,9 @@ class Known:
         for attempt_id, attempt in self.attempts.items():
             intents = {attempt.payment_intent_id, *attempt.other_intents}
             if stripes.payment_intent_id in intents - {None} or (
-                stripes.charge_id and stripes.charge_id == attempt.charge_id
+                not stripes.payment_intent_id
+                and stripes.charge_id
+                and stripes.charge_id == attempt.charge_id
             ):
                 return attempt_id
         raise UnknownPayment(f"PaymentIntent {stripes.payment_intent_id}, {stripes.charge_id}")

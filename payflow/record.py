@@ -119,7 +119,7 @@ def _with_attempt(known: Known, attempt_id: UUID, facts: AttemptFacts) -> Known:
 
 
 def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
-    attempt = known.attempts[known.attempt_of(facts)]
+    attempt = _whose(known, facts)
     # What was taken in review may be more than was asked for, or of another currency.
     if not attempt.disagreements:
         _refuse_what_cannot_be(facts, attempt, payment)
@@ -137,6 +137,15 @@ def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
     return replace(known, refunds={**known.refunds, row_id or uuid4(): merged})
 
 
+def _whose(known: Known, facts: RefundFacts | DisputeFacts) -> AttemptFacts:
+    """The attempt that is told of. Raises UnknownPayment, also for a PaymentIntent of which Stripe
+    has said that it is not the session's."""
+    attempt = known.attempts[known.attempt_of(facts)]
+    if attempt.intent_confirmed and facts.payment_intent_id in attempt.other_intents:
+        raise UnknownPayment(f"{facts.payment_intent_id} is not the PaymentIntent of the session")
+    return attempt
+
+
 def _refuse_what_cannot_be(facts: RefundFacts, attempt: AttemptFacts, payment: AnyRow) -> None:
     if facts.currency != payment.currency:
         raise Unreadable(f"refund {facts.refund_id} in {facts.currency}, not {payment.currency}")
@@ -145,7 +154,7 @@ def _refuse_what_cannot_be(facts: RefundFacts, attempt: AttemptFacts, payment: A
 
 
 def _with_dispute(known: Known, facts: DisputeFacts) -> Known:
-    known.attempt_of(facts)
+    _whose(known, facts)
     merged = disputes.merge(known.disputes.get(facts.dispute_id), facts)
     return replace(known, disputes={**known.disputes, facts.dispute_id: merged})
 
