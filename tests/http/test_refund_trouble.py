@@ -69,6 +69,16 @@ def test_a_key_that_is_refused_says_nothing_about_a_refund_whose_answer_was_lost
     assert rows(STATUS) == [("partially_refunded", 1250, 500)]
 
 
+def test_a_key_of_the_other_mode_leaves_no_refund_to_be_made_once_it_is_changed_again(
+    paid, flask, receipt, world, rows
+):
+    rows("UPDATE payments SET livemode = true RETURNING 1")
+    refused = flask("refund", receipt(), "--amount", "5.00", ends=1).output
+    assert "It is a live payment, and the Stripe key is of the other mode." in refused
+    assert rows("SELECT 1 FROM refunds") == []
+    assert world.api_calls("/v1/refunds") == []
+
+
 @pytest.mark.parametrize("later", [timedelta(), timedelta(days=1)])
 def test_a_key_of_another_account_says_nothing_about_a_refund_whose_answer_was_lost(
     paid, flask, receipt, world, rows, pass_time, later
