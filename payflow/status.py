@@ -97,10 +97,10 @@ def _captured_status(due: int, captured: int, refunded: int) -> str:
 
 
 def due_of(amount: int, attempts: Iterable[AttemptFacts]) -> int:
-    """What is to be kept of a payment, in minor units: what was asked for, or the most that one
-    attempt has brought, for more than that counts only where the operator has accepted it."""
-    received = (one.received or 0 for one in attempts if attempt_status(one) == "paid")
-    return max([amount, *received])
+    """What is to be kept of a payment, in minor units: what was asked for, or where no attempt has
+    brought just that, the most that one has. More counts only where the operator accepted it."""
+    received = [one.received or 0 for one in attempts if attempt_status(one) == "paid"]
+    return amount if amount in received else max([amount, *received])
 
 
 def amount_paid(due: int, captured: int) -> int:
