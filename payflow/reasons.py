@@ -1,13 +1,20 @@
-"""Stripe's codes of why a bank disputes a payment or sends a refund back, in the owner's words.
+"""In the owner's words: Stripe's codes of why a bank disputes a payment or sends a refund back, and
+what puts a payment in review.
 
-A code that is not here is shown as Stripe writes it.
+What is not here is shown as Stripe, or facts/attempts.py, writes it.
 https://docs.stripe.com/disputes/categories and https://docs.stripe.com/refunds#failed-refunds
 """
 
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
+
+from payflow import money
+from payflow.formats import for_reader
 
 DISPUTES: Mapping[str, LazyString] = {
     "bank_cannot_process": _l("The bank could not process it"),
@@ -36,6 +43,13 @@ REFUNDS: Mapping[str, LazyString] = {
     "merchant_request": _l("It was stopped at your request"),
 }
 
+CLAIMS: Mapping[str, LazyString] = {
+    "livemode True instead of False": _l("A live payment instead of a test payment"),
+    "livemode False instead of True": _l("A test payment instead of a live payment"),
+    "no payment required": _l("No payment was required"),
+}
+OTHER_AMOUNT = re.compile(r"([\d.]+) ([A-Z]{3}) instead of ([\d.]+) ([A-Z]{3})")
+
 
 def of_dispute(code: str) -> str:
     """Why the customer's bank disputes a payment, or inquires about it."""
@@ -45,3 +59,16 @@ def of_dispute(code: str) -> str:
 def of_failed_refund(code: str) -> str:
     """Why a refund did not arrive."""
     return str(REFUNDS.get(code, code.replace("_", " ")))
+
+
+def of_review(claim: str) -> str:
+    """What Stripe says of a payment that disagrees with what was asked for."""
+    if amounts := OTHER_AMOUNT.fullmatch(claim):
+        said, asked = _amount(*amounts.group(1, 2)), _amount(*amounts.group(3, 4))
+        return str(_("%(said)s instead of %(asked)s", said=said, asked=asked))
+    return str(CLAIMS.get(claim, claim))
+
+
+def _amount(major: str, code: str) -> str:
+    currency = code.lower()
+    return for_reader(int(Decimal(major) * money.minor_per_major(currency)), currency)

@@ -84,7 +84,7 @@ def review(matter: Matter) -> Words:
         amount=asked_for(payment),
         rows=(
             *who_and_what(matter),
-            Row(_("Stripe said"), matter.about),
+            Row(_("Stripe said"), reasons.of_review(matter.about)),
             *intents(matter),
         ),
         text=(

@@ -97,6 +97,26 @@ def test_what_is_noted_for_the_owner_is_in_the_owners_language(client, completed
 
 
 @pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        ({"amount_total": 1}, "0,01\u00a0€ statt 12,50\u00a0€"),
+        ({"currency": "jpy"}, "1.250\u00a0¥ statt 12,50\u00a0€"),
+        ({"livemode": True}, "Eine echte Zahlung statt einer Testzahlung"),
+        ({"payment_status": "no_payment_required"}, "Es war nichts zu bezahlen"),
+    ],
+    ids=["amount", "currency", "mode", "nothing to pay"],
+)
+def test_what_disagrees_is_told_in_the_owners_language(
+    completed, deliver, installed, work, mailbox, lie, words
+):
+    deliver(retold(completed(), **lie))
+    with installed(LOCALE="de_DE").app_context():
+        work()
+    told = mailbox.letters(to="owner@northlight.example")
+    assert [words in letter["text"] for letter in told].count(True) == 1
+
+
+@pytest.mark.parametrize(
     ("description", "name"),
     [
         ("فاتورة رقم ١٢: استشارة", "مريم الأندلسي"),
