@@ -38,6 +38,17 @@ def test_a_payment_is_shown_with_all_that_is_known(flask, paid, receipt):
         assert words in shown
 
 
+def test_amounts_are_shown_as_people_write_them(flask, paid, receipt, world, at_stripe):
+    """Minor units would be read as a hundred times as much."""
+    flask("refund", receipt(), "--amount", "5.00")
+    world.at_desk("disputes", charge=at_stripe("charges")["data"][0]["id"])
+    flask("payments", "sync", receipt())
+    shown = flask("payments", "show", receipt()).output
+    told = dict(line.split(maxsplit=1) for line in shown.splitlines() if line.startswith("  "))
+    assert (told["captured"], told["refunded"], told["received"]) == ("€12.50", "€5.00", "€12.50")
+    assert told["withdrawn"] == "€7.50"
+
+
 def test_a_list_of_nothing_says_so(flask):
     assert flask("payments", "list").output == "None.\n"
 
