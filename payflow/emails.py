@@ -126,8 +126,9 @@ def compose(email: Email) -> Message:
     the same words, and stable identifiers."""
     settings = current_settings()
     with i18n.reading(_language_of(email)):
-        subject = _subject_line(email)
-        context = {"words": _words_of(email), "subject": subject, "test": _is_test(email)}
+        matter = _matter_of(email)
+        subject = _subject_line(email, matter)
+        context = {"words": _words_of(email, matter), "subject": subject, "test": _is_test(email)}
         message = Sturdy(
             subject=subject,
             recipients=[email.recipient],
@@ -179,23 +180,29 @@ def _language_of(email: Email) -> str:
     return email.payment.language
 
 
-def _subject_line(email: Email) -> str:
+def _subject_line(email: Email, matter: Matter | None) -> str:
     payment = email.payment
     return str(LETTERS[email.kind].subject).format(
         business=current_settings().business.name,
         receipt_number=payment.receipt_number if payment else "",
-        amount=paid(payment) if payment else "",
+        amount=paid(matter) if matter else "",
     )
 
 
-def _words_of(email: Email) -> Words:
+def _matter_of(email: Email) -> Matter | None:
+    """What is known of the payment that a letter is about."""
     payment = email.payment
     if payment is None:
+        return None
+    known = facts_of(payment.id)
+    return Matter(payment, known, known.standing(payment.amount), email.about)
+
+
+def _words_of(email: Email, matter: Matter | None) -> Words:
+    if matter is None:
         if email.kind == "owner_lost_payment":
             return owner.lost_payment(email.about, email.created_at)
         return owner.webhooks(email.about, email.created_at, found_by_sweep())
-    known = facts_of(payment.id)
-    matter = Matter(payment, known, known.standing(payment.amount), email.about)
     return WORDS[email.kind](matter)
 
 

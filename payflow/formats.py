@@ -10,14 +10,12 @@ from flask_babel import gettext
 
 from payflow import i18n, money
 from payflow.config import Settings, current_settings
-from payflow.status import amount_paid
 
 
 def init_app(app: Flask, settings: Settings) -> None:
     app.jinja_env.filters |= {
         "money": for_reader,
         "major": money.plain,
-        "paid_of": amount_paid,
         "date": date,
         "masked": masked,
         "in_time": in_time,

@@ -21,7 +21,7 @@ from payflow.facts.objects import INTENT, id_of
 from payflow.facts.refunds import RefundFacts
 from payflow.facts.tellings import OwnFact, Telling, kind_of
 from payflow.models import ATTEMPTS, DISPUTES, EVENTS, PAYMENTS, REFUNDS
-from payflow.status import Standing, attempt_status, standing_of
+from payflow.status import Standing, attempt_status, due_of, standing_of
 
 
 class UnknownPayment(LookupError):
@@ -41,18 +41,26 @@ class Known:
 
     def standing(self, amount: int) -> Standing:
         """What it comes to, for a payment of so much (minor units)."""
-        # What went back of money that does not count is not gone of the money that does.
-        refunds = [
-            refund
-            for refund in self.told_refunds()
-            if attempt_status(self.attempts[self.attempt_of(refund)]) == "paid"
-        ]
+        refunds = [refund for refund in self.told_refunds() if self.counts(refund)]
         return standing_of(amount, self.attempts.values(), refunds, self.disputes.values())
+
+    def counts(self, refund: RefundFacts) -> bool:
+        """Whether it is of money that counts: what went back of other money, as of a payment in
+        review, is not gone of that."""
+        return attempt_status(self.attempts[self.attempt_of(refund)]) == "paid"
+
+    def due(self, amount: int) -> int:
+        """What is to be kept of a payment of so much (minor units)."""
+        return due_of(amount, self.attempts.values())
 
     def owed(self, amount: int, standing: Standing) -> frozenset[letters.Owed]:
         """The letters that it calls for."""
         return letters.owed(
-            amount, standing, self.attempts, self.told_refunds(), self.disputes.values()
+            self.due(amount),
+            standing,
+            self.attempts,
+            self.told_refunds(),
+            self.disputes.values(),
         )
 
     def attempt_of(self, stripes: RefundFacts | DisputeFacts) -> UUID:
@@ -60,7 +68,9 @@ class Known:
         for attempt_id, attempt in self.attempts.items():
             intents = {attempt.payment_intent_id, *attempt.other_intents}
             if stripes.payment_intent_id in intents - {None} or (
-                stripes.charge_id and stripes.charge_id == attempt.charge_id
+                not stripes.payment_intent_id
+                and stripes.charge_id
+                and stripes.charge_id == attempt.charge_id
             ):
                 return attempt_id
         raise UnknownPayment(f"PaymentIntent {stripes.payment_intent_id}, {stripes.charge_id}")

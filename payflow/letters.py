@@ -26,16 +26,16 @@ class Owed:
 
 
 def owed(
-    amount: int,
+    due: int,
     standing: Standing,
     attempts: Mapping[UUID, AttemptFacts],
     refunds: Iterable[RefundFacts],
     disputes: Iterable[DisputeFacts],
 ) -> frozenset[Owed]:
-    """The letters that these facts call for; amount in minor units, as it was asked for."""
+    """The letters that these facts call for; `due` in minor units: what is to be kept."""
     return frozenset(
         [
-            *_of_payment(amount, standing),
+            *_of_payment(due, standing),
             *(one for each in attempts.items() for one in _of_attempt(standing, *each)),
             *(one for refund in refunds for one in _of_refund(refund)),
             *(one for dispute in disputes for one in _of_dispute(dispute)),
@@ -43,11 +43,11 @@ def owed(
     )
 
 
-def _of_payment(amount: int, standing: Standing) -> Iterator[Owed]:
+def _of_payment(due: int, standing: Standing) -> Iterator[Owed]:
     if standing.status in CAPTURED:
         yield Owed("receipt", CUSTOMER)
         yield Owed("owner_paid", OWNER)
-    if is_overpaid(amount, standing):
+    if is_overpaid(due, standing):
         yield Owed("owner_overpaid", OWNER)
 
 

@@ -6,7 +6,7 @@ always beside its currency in lower case. Rules: https://docs.stripe.com/currenc
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from babel import Locale
@@ -86,7 +86,8 @@ def parse(text: str, currency: str, locale: str = "en") -> int:
         raise refusal
     try:
         major = parse_decimal(text.strip(), locale=locale, strict=True)
-    except NumberFormatError:
+    # Babel can't count more than 28 digits.
+    except (NumberFormatError, InvalidOperation):
         raise refusal from None
     # 1.250 is a thousand and more to half of the world: nobody means 1.25 by it.
     if _written_decimals(major) > max(decimals(currency), 2):

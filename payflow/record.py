@@ -119,11 +119,10 @@ def _with_attempt(known: Known, attempt_id: UUID, facts: AttemptFacts) -> Known:
 
 
 def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
-    if facts.currency != payment.currency:
-        raise Unreadable(f"refund {facts.refund_id} in {facts.currency}, not {payment.currency}")
-    paid = known.attempts[known.attempt_of(facts)].received or 0
-    if facts.amount > max(payment.amount, paid):
-        raise Unreadable(f"refund {facts.refund_id} of {facts.amount}, more than was paid")
+    attempt = _whose(known, facts)
+    # What was taken in review may be more than was asked for, or of another currency.
+    if not attempt.disagreements:
+        _refuse_what_cannot_be(facts, attempt, payment)
     row_id = next(
         (row for row, one in known.refunds.items() if one and one.refund_id == facts.refund_id),
         None,
@@ -138,8 +137,28 @@ def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
     return replace(known, refunds={**known.refunds, row_id or uuid4(): merged})
 
 
+def _whose(known: Known, facts: RefundFacts | DisputeFacts) -> AttemptFacts:
+    """The attempt that is told of. Raises UnknownPayment, also for a PaymentIntent of which Stripe
+    has said that it is not the session's, unless that was recorded before."""
+    attempt = known.attempts[known.attempt_of(facts)]
+    if isinstance(facts, RefundFacts):
+        is_new = all(one.refund_id != facts.refund_id for one in known.told_refunds())
+    else:
+        is_new = facts.dispute_id not in known.disputes
+    if is_new and attempt.intent_confirmed and facts.payment_intent_id in attempt.other_intents:
+        raise UnknownPayment(f"{facts.payment_intent_id} is not the PaymentIntent of the session")
+    return attempt
+
+
+def _refuse_what_cannot_be(facts: RefundFacts, attempt: AttemptFacts, payment: AnyRow) -> None:
+    if facts.currency != payment.currency:
+        raise Unreadable(f"refund {facts.refund_id} in {facts.currency}, not {payment.currency}")
+    if facts.amount > max(payment.amount, attempt.received or 0):
+        raise Unreadable(f"refund {facts.refund_id} of {facts.amount}, more than was paid")
+
+
 def _with_dispute(known: Known, facts: DisputeFacts) -> Known:
-    known.attempt_of(facts)
+    _whose(known, facts)
     merged = disputes.merge(known.disputes.get(facts.dispute_id), facts)
     return replace(known, disputes={**known.disputes, facts.dispute_id: merged})
 
@@ -202,7 +221,8 @@ def _conclude(
         happened.append(("payment", after.status))
         log.info("payment %s: %s → %s by %s", payment.receipt_number, before.status, after.status,
                  source)  # fmt: skip
-    if is_overpaid(payment.amount, after) and not is_overpaid(payment.amount, before):
+    was_due, due = known.due(payment.amount), told.due(payment.amount)
+    if is_overpaid(due, after) and not is_overpaid(was_due, before):
         happened.append(("payment", "overpaid"))
         log.error("payment %s is overpaid", payment.receipt_number)
     timeline.note(payment.id, [*happened, *declines], source)

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select, update
 
 from payflow import clock, formats, gateway, payments, timeline
+from payflow.config import current_settings
 from payflow.db import db
 from payflow.facts.attempts import AttemptFacts
 from payflow.facts.objects import INTENT, REFUND, REFUND_KEY, uuid_in
@@ -64,6 +65,10 @@ def refund(payment_id: UUID, amount: int | None = None) -> list[Refund]:
 def _request(payment_id: UUID, amount: int | None) -> list[UUID]:
     """Commit the requests, under the payment's lock."""
     payment = payments.lock(payment_id)
+    if payment.livemode != current_settings().livemode:
+        # The request would stand until the key is of that mode, and then be made, unlooked-for.
+        mode = "live" if payment.livemode else "test"
+        raise NotRefundable(f"It is a {mode} payment, and the Stripe key is of the other mode.")
     shares = _shares(payment, amount)
     rows = [
         Refund(
@@ -94,6 +99,11 @@ def _shares(payment: Payment, amount: int | None) -> list[Share]:
     left = dict(left_of(payment.id))
     whole = sum(left.values())
     wanted = whole if amount is None else amount
+    if whole == 0 and payment.status == "review":
+        raise NotRefundable(
+            "It is in review: what was taken, if anything, does not count yet. "
+            "Accept it first, or refund it in Stripe's Dashboard."
+        )
     if whole == 0:
         raise NotRefundable("Nothing is left to refund of this payment.")
     if not 0 < wanted <= whole:

@@ -53,7 +53,7 @@ def standing_of(
         default=None,
     )
     return Standing(
-        status=_captured_status(amount, captured, refunded)
+        status=_captured_status(due_of(amount, attempts), captured, refunded)
         if paid
         else min(statuses, key=PRECEDENCE.index, default="created"),
         captured=captured,
@@ -87,21 +87,28 @@ def _without_money(attempt: AttemptFacts) -> str:
     return "created"
 
 
-def _captured_status(amount: int, captured: int, refunded: int) -> str:
-    """Of what was captured, how much is kept. More than the amount is paid as well: overpaid."""
+def _captured_status(due: int, captured: int, refunded: int) -> str:
+    """Of what was captured, how much is kept. More than is due is paid as well: overpaid."""
     if not refunded:
         return "paid"
     if captured - refunded <= 0:
         return "refunded"
-    return "partially_refunded" if captured - refunded < amount else "paid"
+    return "partially_refunded" if captured - refunded < due else "paid"
 
 
-def amount_paid(amount: int, captured: int) -> int:
-    """What a customer has paid, in minor units, as a receipt says it: what was asked for, unless
-    the operator accepted another amount; who paid twice has paid the amount twice."""
-    return captured if 0 < captured < 2 * amount else amount
+def due_of(amount: int, attempts: Iterable[AttemptFacts]) -> int:
+    """What is to be kept of a payment, in minor units: what was asked for, or where no attempt has
+    brought just that, the most that one has. More counts only where the operator accepted it."""
+    received = [one.received or 0 for one in attempts if attempt_status(one) == "paid"]
+    return amount if amount in received else max([amount, *received])
 
 
-def is_overpaid(amount: int, standing: Standing) -> bool:
-    """More is kept than was asked for: two sessions of one payment were both paid."""
-    return standing.kept > amount
+def amount_paid(due: int, captured: int) -> int:
+    """What a customer has paid, in minor units, as a receipt says it: who paid twice has paid what
+    is due twice; less is what the operator accepted."""
+    return min(due, captured)
+
+
+def is_overpaid(due: int, standing: Standing) -> bool:
+    """More is kept than is due: two sessions of one payment were both paid."""
+    return standing.kept > due

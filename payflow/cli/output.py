@@ -11,6 +11,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import DeclarativeBase
 
+from payflow import formats
 from payflow.by_hand import NotPossible
 from payflow.emails import NotResendable
 from payflow.events import NotReplayable
@@ -19,6 +20,13 @@ from payflow.known import UnknownPayment
 from payflow.money import AmountError
 from payflow.record import Change
 from payflow.refunds import NotRefundable, Refused
+
+# Columns that hold minor units, which people would take for a hundred times as much.
+AMOUNTS = frozenset({"captured", "refunded", "received", "withdrawn"})
+# Who takes it for undone asks for another.
+REFUND_STANDS = (
+    "A refund that was asked for is kept, and settled by the next sweep (`flask reconcile`)."
+)
 
 
 def quiet() -> None:
@@ -41,9 +49,10 @@ def refusals() -> Iterator[None]:
         raise click.ClickException(f"Stripe refused: {error} Nothing was done.") from error
     except GatewayError as error:
         raise click.ClickException(
-            f"Stripe could not be asked, or did not answer: {error} A refund that was asked for is "
-            "kept, and settled by the next sweep (`flask reconcile`)."
+            f"Stripe could not be asked, or did not answer: {error} {REFUND_STANDS}"
         ) from error
+    except KeyboardInterrupt:
+        raise click.ClickException(f"Interrupted. {REFUND_STANDS}") from None
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -64,12 +73,13 @@ def listed(title: str, columns: Mapping[str, str], things: Iterable[DeclarativeB
     table(list(columns), ([getattr(thing, name) for name in columns.values()] for thing in things))
 
 
-def details(thing: DeclarativeBase, names: Sequence[str]) -> None:
-    """An object's columns that hold something, a line each."""
+def details(thing: DeclarativeBase, names: Sequence[str], currency: str) -> None:
+    """An object's columns that hold something, a line each; amounts as people write them."""
     for name in names:
         value = getattr(thing, name)
         if value not in (None, "", [], {}, False):
-            click.echo(f"  {name:<22} {_cell(value)}")
+            shown = formats.amount(value, currency) if name in AMOUNTS else _cell(value)
+            click.echo(f"  {name:<22} {shown}")
 
 
 def tell(change: Change | None, otherwise: str) -> None:

@@ -92,16 +92,16 @@ def show(receipt: str) -> None:
         f"{payment.receipt_number}  {payment.status}  "
         f"{formats.amount(payment.amount, payment.currency)}  {payment.description}"
     )
-    details(payment, PAYMENT)
+    details(payment, PAYMENT, payment.currency)
     for attempt in _of(Attempt, payment, Attempt.number):
         click.echo(f"\nAttempt {attempt.number}")
-        details(attempt, ATTEMPT)
+        details(attempt, ATTEMPT, payment.currency)
     for refund in _of(Refund, payment, Refund.created_at):
         click.echo(f"\nRefund of {formats.amount(refund.amount, refund.currency)}")
-        details(refund, REFUND)
+        details(refund, REFUND, refund.currency)
     for dispute in _of(Dispute, payment, Dispute.told_at):
         click.echo(f"\nDispute of {formats.amount(dispute.amount, dispute.currency)}")
-        details(dispute, DISPUTE)
+        details(dispute, DISPUTE, dispute.currency)
     listed("Timeline (UTC)", TIMELINE, _of(TimelineEntry, payment, TimelineEntry.id))
     listed("Events", EVENTS, _of(StripeEvent, payment, StripeEvent.received_at))
     listed("Letters", LETTERS, _of(Email, payment, Email.id))

@@ -68,9 +68,15 @@ class AttemptFacts:
         }
         if self.other_sessions:
             standing.add(_several("Checkout Sessions", self.session_id, self.other_sessions))
-        if self.other_intents and not self.intent_confirmed:
+        if self.other_intents and not self._is_known_which_counts:
             standing.add(_several("PaymentIntents", self.payment_intent_id, self.other_intents))
         return tuple(sorted(standing - self.accepted))
+
+    @property
+    def _is_known_which_counts(self) -> bool:
+        """Of several PaymentIntents. Where the session is not paid, money is another one's."""
+        taken_elsewhere = self.received is not None and self.payment_status == "unpaid"
+        return self.intent_confirmed and not taken_elsewhere
 
 
 UNKNOWN = AttemptFacts()

@@ -82,8 +82,16 @@ def merge(known: DisputeFacts | None, told: DisputeFacts) -> DisputeFacts:
     return replace(later, balance_count=balance.balance_count, withdrawn=balance.withdrawn)
 
 
-def _order(dispute: DisputeFacts) -> tuple[datetime, int, datetime]:
-    return dispute.told_at, DISPUTE_RANK[dispute.status], dispute.due_by or dispute.told_at
+def _order(dispute: DisputeFacts) -> tuple[object, ...]:
+    """By all that is told: else what comes first would win, where all else is the same."""
+    return (
+        dispute.told_at,
+        DISPUTE_RANK[dispute.status],
+        dispute.due_by or dispute.told_at,
+        dispute.amount,
+        dispute.currency,
+        dispute.reason,
+    )
 
 
 def _balance(dispute: Mapping[str, Any], currency: str) -> tuple[int, int]:

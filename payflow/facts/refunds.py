@@ -65,5 +65,12 @@ def merge(known: RefundFacts | None, told: RefundFacts) -> RefundFacts:
     return told if known is None else max(known, told, key=_order)
 
 
-def _order(refund: RefundFacts) -> tuple[datetime, int, str]:
-    return refund.told_at, REFUND_RANK[refund.status], refund.failure_reason or ""
+def _order(refund: RefundFacts) -> tuple[object, ...]:
+    """By all that is told: else what comes first would win, where all else is the same."""
+    return (
+        refund.told_at,
+        REFUND_RANK[refund.status],
+        refund.failure_reason or "",
+        refund.amount,
+        refund.currency,
+    )

@@ -25,7 +25,7 @@ def receipt(matter: Matter) -> Words:
     return Words(
         tone="good",
         heading=_("Payment received"),
-        amount=paid(matter.payment),
+        amount=paid(matter),
         rows=(
             number(matter),
             *dated(matter.standing.paid_at),
@@ -99,8 +99,10 @@ def refunded(matter: Matter) -> Words:
 def _of_how_much(matter: Matter) -> Iterator[Row]:
     """What was paid, what has been refunded in all and what is left, where that is news."""
     payment, standing, refunded = matter.payment, matter.standing, matter.refund.amount
-    if refunded != amount_paid(payment.amount, standing.captured):
-        yield Row(_("Of a payment of"), paid(payment))
+    if not matter.known.counts(matter.refund):
+        return
+    if refunded != amount_paid(matter.due, standing.captured):
+        yield Row(_("Of a payment of"), paid(matter))
     if standing.refunded != refunded:
         yield Row(_("Refunded in all"), for_reader(standing.refunded, payment.currency))
     if standing.kept > 0:

@@ -30,7 +30,7 @@ def has_been_paid(matter: Matter) -> Words:
     return Words(
         tone="good",
         heading=_("You’ve been paid"),
-        amount=paid(payment),
+        amount=paid(matter),
         preview=f"{inert(payment.description)} · {inert(payment.name)}",
         rows=(*who_and_what(matter), *dated(matter.standing.paid_at), *intents(matter)),
         links=(page(matter, _("See the payment")),),
@@ -40,7 +40,7 @@ def has_been_paid(matter: Matter) -> Words:
 def overpaid(matter: Matter) -> Words:
     """It may have been refunded before this leaves, or by the time it is sent again."""
     payment, standing = matter.payment, matter.standing
-    surplus = standing.kept - payment.amount
+    surplus = standing.kept - matter.due
     return Words(
         tone="attention",
         heading=_("A payment was paid twice"),

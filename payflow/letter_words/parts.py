@@ -29,6 +29,11 @@ class Matter:
     about: str
 
     @property
+    def due(self) -> int:
+        """What is to be kept, in minor units."""
+        return self.known.due(self.payment.amount)
+
+    @property
     def refund(self) -> RefundFacts:
         return next(one for one in self.known.told_refunds() if one.refund_id == self.about)
 
@@ -68,8 +73,8 @@ class Words:
     preview: str = ""
 
 
-def paid(payment: Payment) -> str:
-    return for_reader(amount_paid(payment.amount, payment.captured), payment.currency)
+def paid(matter: Matter) -> str:
+    return for_reader(amount_paid(matter.due, matter.standing.captured), matter.payment.currency)
 
 
 def asked_for(payment: Payment) -> str:

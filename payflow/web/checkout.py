@@ -23,8 +23,13 @@ from payflow.payments import Details
 bp = Blueprint("checkout", __name__)
 
 
-def _trimmed(value: str | None) -> str | None:
-    return value.strip() if value else value
+# What overrides, embeds or isolates the direction of text: Invoice 00.05 for Invoice 50.00. Letters
+# run from right to left where they do without it; programs leave it behind in what is pasted.
+DIRECTIONS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+
+
+def _cleaned(value: str | None) -> str | None:
+    return value.translate(DIRECTIONS).strip() if value else value
 
 
 def _printable(form: FlaskForm, field: Field) -> None:
@@ -46,18 +51,18 @@ class PaymentForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF comes without t
     description = StringField(
         _l("What is it for?"),
         [DataRequired(_l("Say what the payment is for")), _at_most(200), _printable],
-        filters=[_trimmed],
+        filters=[_cleaned],
     )
-    reference = StringField(_l("Your reference"), [_at_most(100), _printable], filters=[_trimmed])
+    reference = StringField(_l("Your reference"), [_at_most(100), _printable], filters=[_cleaned])
     name = StringField(
         _l("Your name"),
         [DataRequired(_l("Enter your name")), _at_most(100), _printable],
-        filters=[_trimmed],
+        filters=[_cleaned],
     )
     email = EmailField(
         _l("E-mail for the receipt"),
         [DataRequired(_l("Enter your e-mail address")), _at_most(254)],
-        filters=[_trimmed],
+        filters=[_cleaned],
     )
     # A trap: people don't see it, and browsers have nothing to fill it in with. Programs do.
     subject = StringField(_l("Leave this empty"))

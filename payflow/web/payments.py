@@ -9,15 +9,16 @@ from uuid import UUID
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from payflow import checkout, limits, reconcile
 from payflow.db import AnyRow, db, without_transaction
 from payflow.facts.refunds import COUNTING, UNDER_WAY
-from payflow.models import PAYMENTS, Refund
+from payflow.known import facts_of
+from payflow.models import PAYMENTS, Dispute, Refund
 from payflow.payment_words import SHOWN, decline_words
 from payflow.payments import can_be_paid
-from payflow.status import PAYABLE
+from payflow.status import CAPTURED, PAYABLE, amount_paid
 
 bp = Blueprint("payments", __name__, url_prefix="/payments/<uuid:payment_id>")
 
@@ -80,7 +81,10 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
     origin = request.args.get("from", "")
     polls = min(request.args.get("polls", 0, type=int), FOREVER)
     refunds = _refunds_of(payment, whole=template == "payment.html" or "seen" in request.args)
-    state = _state(payment, origin, polls)
+    state, taken_back = _state(payment, origin, polls), _taken_back(payment)
+    if state == "reversed" and taken_back < payment.captured - payment.refunded:
+        # A part of it, or one of two payments for the same thing: the rest is as it was.
+        state = str(payment.status)
     if state in REFUNDED and any(refund.status in UNDER_WAY for refund in refunds):
         state = "refunding"
     if state in ("waiting", "late") and polls >= PATIENCE:
@@ -88,10 +92,12 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
     return render_template(
         template,
         payment=payment,
+        amount=_amount_of(payment),
         state=state,
         shown=SHOWN[state],
         why=decline_words(payment.last_decline),
         refunds=refunds,
+        taken_back=taken_back if state != "reversed" else 0,
         can_be_paid=can_be_paid(payment),
         waits=state in ("waiting", "late"),
         origin=origin if origin in ("stripe", "back") else None,
@@ -116,6 +122,27 @@ def _state(payment: AnyRow, origin: str, polls: int) -> str:
     if payment.status not in ("created", "open"):
         return str(payment.status)
     return "back" if origin == "back" else "unpaid"
+
+
+def _amount_of(payment: AnyRow) -> int:
+    """What was paid, else what was asked for."""
+    if payment.status not in CAPTURED:
+        return int(payment.amount)
+    due = payment.amount
+    if payment.captured > due:
+        # Paid twice, or the operator has accepted more: which of the two, its attempts say.
+        due = facts_of(payment.id).due(due)
+    return amount_paid(due, payment.captured)
+
+
+def _taken_back(payment: AnyRow) -> int:
+    """What the customer's bank has taken back for good, in minor units."""
+    if payment.dispute != "lost":
+        return 0
+    lost = select(func.sum(Dispute.amount)).where(
+        Dispute.payment_id == payment.id, Dispute.status == "lost"
+    )
+    return int(db.session.scalar(lost) or 0)
 
 
 def _refunds_of(payment: AnyRow, *, whole: bool) -> Sequence[Refund]:

@@ -119,6 +119,8 @@ def test_an_amount_is_read_as_its_locale_writes_it(typed, currency, locale, mino
         ("½", "en"),
         ("12\n50", "en"),
         ("12\x0050", "en"),
+        ("1," + "1" * 28, "en"),
+        ("1." + "1" * 28, "de"),
     ],
 )
 def test_what_is_no_number_of_the_locale_is_refused(typed, locale):

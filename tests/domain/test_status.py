@@ -15,7 +15,9 @@ from payflow.status import (
     PAYABLE,
     PRECEDENCE,
     UNSETTLED,
+    amount_paid,
     attempt_status,
+    due_of,
     is_overpaid,
     standing_of,
 )
@@ -196,6 +198,48 @@ def test_less_than_the_amount_that_the_operator_accepted_is_paid_until_something
     assert status_of([accepted]) == "paid"
     assert status_of([accepted], [refund(1, "succeeded")]) == "partially_refunded"
     assert status_of([accepted], [refund(900, "succeeded")]) == "refunded"
+
+
+# received by each attempt at a payment over 1250 → what is due, what a receipt says was paid
+RECEIVED = [
+    ((1250,), 1250, 1250),
+    ((1250, 1250), 1250, 1250),
+    ((1250, 1250, 1250), 1250, 1250),
+    # The operator has accepted another amount.
+    ((2499,), 2499, 2499),
+    ((2500,), 2500, 2500),
+    ((12500,), 12500, 12500),
+    ((900,), 1250, 900),
+    ((0,), 1250, 0),
+    ((900, 350), 1250, 1250),
+    ((900, 1250), 1250, 1250),
+    ((3750, 1250), 1250, 1250),
+    ((3750, 2500), 3750, 3750),
+]
+
+
+@pytest.mark.parametrize(("received", "due", "paid"), RECEIVED)
+def test_what_is_due_and_what_was_paid_is_told_by_what_each_attempt_has_brought(
+    received, due, paid
+):
+    for order in permutations(AttemptFacts(received=one, paid_at=NOON) for one in received):
+        standing = standing_of(1250, order, [], [])
+        assert due_of(1250, order) == due
+        assert amount_paid(due, standing.captured) == paid
+        assert is_overpaid(due, standing) is (sum(received) > due)
+
+
+def test_of_more_than_the_amount_that_the_operator_accepted_all_is_to_be_kept():
+    accepted = AttemptFacts(received=3750, paid_at=NOON)
+    assert status_of([accepted]) == "paid"
+    assert status_of([accepted], [refund(1, "succeeded")]) == "partially_refunded"
+    assert status_of([accepted], [refund(2500, "succeeded")]) == "partially_refunded"
+    assert status_of([accepted], [refund(3750, "succeeded")]) == "refunded"
+
+
+def test_what_disagrees_makes_nothing_due():
+    disputed = AttemptFacts(received=3750, paid_at=NOON, claims={"another amount": NOON})
+    assert due_of(1250, [disputed, EXAMPLES["paid"]]) == 1250
 
 
 @pytest.mark.parametrize("status", [one for one in EXAMPLES if one != "paid"])

@@ -28,6 +28,7 @@ def error_beside(page, field):
         ("amount", "0.49", "Enter at least €0.50"),
         ("amount", "9" * 31, "Write at most 30 characters"),
         ("amount", "12\x0050", "Enter the amount as a number, like 25.00"),
+        ("amount", "1," + "1" * 28, "Enter the amount as a number, like 25.00"),
         ("amount", "1,25.00", "Enter the amount as a number, like 25.00"),
         ("amount", "1 250.00", "Enter the amount as a number, like 25.00"),
         ("amount", "€12.50", "Enter the amount as a number, like 25.00"),

@@ -1,12 +1,14 @@
 """What the operator does by hand, and how it is answered."""
 
+import os
+import signal
 from datetime import timedelta
 
 import pytest
 
 from payflow import clock
 from tests.http.conftest import hidden_fields, retold
-from tests.stack import until
+from tests.stack import Program, until
 
 PAID = "SELECT status, captured, refunded FROM payments"
 
@@ -34,6 +36,17 @@ def test_a_payment_is_shown_with_all_that_is_known(flask, paid, receipt):
         "customer@example.com",
     ):
         assert words in shown
+
+
+def test_amounts_are_shown_as_people_write_them(flask, paid, receipt, world, at_stripe):
+    """Minor units would be read as a hundred times as much."""
+    flask("refund", receipt(), "--amount", "5.00")
+    world.at_desk("disputes", charge=at_stripe("charges")["data"][0]["id"])
+    flask("payments", "sync", receipt())
+    shown = flask("payments", "show", receipt()).output
+    told = dict(line.split(maxsplit=1) for line in shown.splitlines() if line.startswith("  "))
+    assert (told["captured"], told["refunded"], told["received"]) == ("€12.50", "€5.00", "€12.50")
+    assert told["withdrawn"] == "€7.50"
 
 
 def test_a_list_of_nothing_says_so(flask):
@@ -103,6 +116,34 @@ def test_accept_believes_what_stripe_itself_says(flask, submit, world, receipt, 
     assert rows("SELECT count(*) FROM emails WHERE kind = 'receipt'") == [(1,)]
 
 
+@pytest.mark.parametrize(("currency", "amount", "asked_for"), [
+    ("EUR", "12.50", 400),
+    ("JPY", "1250", 1),
+])  # fmt: skip
+def test_much_more_that_was_accepted_is_what_was_paid_and_no_overpayment(
+    flask, submit, world, receipt, rows, client, work, mailbox, currency, amount, asked_for
+):
+    world.pay(submit(currency=currency, amount=amount).location)
+    rows("UPDATE payments SET amount = %s RETURNING 1", asked_for)
+    flask("payments", "sync", receipt())
+    flask("payments", "accept", receipt())
+    assert rows(PAID) == [("paid", 1250, 0)]
+    work()
+    kinds = {kind for (kind,) in rows("SELECT kind FROM emails")}
+    assert kinds == {"owner_review", "receipt", "owner_paid"}
+    assert rows("SELECT 1 FROM timeline_entries WHERE happened = 'overpaid'") == []
+    shown = {"EUR": "€12.50", "JPY": "¥1,250"}[currency]
+    (letter,) = mailbox.letters(to="customer@example.com")
+    assert shown in letter["subject"]
+    assert f": {shown}" in letter["text"]
+    ((payment_id,),) = rows("SELECT id FROM payments")
+    assert f'<p class="amount-shown">{shown}</p>' in client.get(f"/payments/{payment_id}").text
+    flask("refund", receipt(), "--amount", {"EUR": "5.00", "JPY": "500"}[currency])
+    assert rows(PAID) == [("partially_refunded", 1250, 500)]
+    flask("refund", receipt())
+    assert rows(PAID) == [("refunded", 1250, 1250)]
+
+
 # --- refunds ---------------------------------------------------------------------------------
 
 
@@ -132,6 +173,19 @@ def test_a_payment_that_is_not_paid_cannot_be_refunded(flask, submit, receipt):
     assert "Nothing is left" in flask("refund", receipt(), ends=1).output
 
 
+def test_of_what_is_in_review_nobody_is_told_that_nothing_is_left(
+    flask, submit, world, receipt, rows
+):
+    world.pay(submit().location)
+    rows("UPDATE payments SET amount = 900 RETURNING 1")
+    flask("payments", "sync", receipt())
+    refused = flask("refund", receipt(), ends=1).output
+    assert "Nothing is left" not in refused
+    assert "Accept it first, or refund it in Stripe's Dashboard." in refused
+    flask("payments", "accept", receipt())
+    assert "€12.50 succeeded" in flask("refund", receipt()).output
+
+
 def test_a_refund_whose_answer_never_came_is_one_refund(
     flask, paid, receipt, world, rows, at_stripe
 ):
@@ -143,6 +197,25 @@ def test_a_refund_whose_answer_never_came_is_one_refund(
     flask("reconcile")
     assert rows(PAID) == [("refunded", 1250, 1250)]
     assert len(at_stripe("refunds?limit=9")["data"]) == 1
+
+
+def test_who_breaks_off_a_refund_is_told_that_it_was_asked_for(
+    paid, flask, receipt, world, rows, variables, at_stripe
+):
+    """Else who takes it for undone asks for another, of a part, and Stripe makes both."""
+    world.set(api_delay_s=2)
+    refund = ("flask", "--app", "wsgi", "refund", receipt(), "--amount", "5.00")
+    command = Program(*refund, environment=variables)
+    until(lambda: world.api_calls("/v1/refunds"))
+    os.killpg(command.process.pid, signal.SIGINT)
+    assert command.process.wait(10) == 1
+    assert "Interrupted" in command.output()
+    assert "A refund that was asked for is kept" in command.output()
+    command.stop()
+    world.set(api_delay_s=0)
+    flask("reconcile")
+    assert rows(PAID) == [("partially_refunded", 1250, 500)]
+    assert len(at_stripe("refunds")["data"]) == 1
 
 
 @pytest.mark.parametrize(("fault", "made"), [("reset_after", 1), ("reset_before", 0)])

@@ -139,3 +139,20 @@ def test_every_script_is_carried_unharmed_to_stripe_to_the_page_and_to_the_lette
     for part in (told["text"], html.unescape(told["html"])):
         assert description in part.replace("\u2060", "")
         assert name in part.replace("\u2060", "")
+
+
+@pytest.mark.parametrize("field", ["description", "reference", "name"])
+def test_what_turns_text_round_is_taken_out_of_what_was_typed(
+    completed, deliver, rows, work, mailbox, world, field
+):
+    """\u202e00.05€ reads as €50.00, to the owner, and in Stripe's Dashboard."""
+    typed = "\u2066\u202dInvoice\u202c \u202e00.05€\u2069 \u202bשלום\u202c 👩\u200d💻\u200f"
+    plain = "Invoice 00.05€ שלום 👩\u200d💻\u200f"
+    assert deliver(completed(**{field: typed})).status_code == 200
+    assert rows(f"SELECT {field} FROM payments") == [(plain,)]
+    work()
+    (told,) = mailbox.letters(to="owner@northlight.example")
+    for part in (told["text"], html.unescape(told["html"])):
+        assert plain in part.replace("\u2060", "")
+    asked = world.api_calls("/v1/checkout/sessions")[0]["parameters"]
+    assert not {"\u202d", "\u202e", "\u2066"} & set(str(asked))

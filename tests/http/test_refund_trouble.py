@@ -64,6 +64,16 @@ def test_a_key_that_is_refused_says_nothing_about_a_refund_whose_answer_was_lost
     assert rows(STATUS) == [("partially_refunded", 1250, 500)]
 
 
+def test_a_key_of_the_other_mode_leaves_no_refund_to_be_made_once_it_is_changed_again(
+    paid, flask, receipt, world, rows
+):
+    rows("UPDATE payments SET livemode = true RETURNING 1")
+    refused = flask("refund", receipt(), "--amount", "5.00", ends=1).output
+    assert "It is a live payment, and the Stripe key is of the other mode." in refused
+    assert rows("SELECT 1 FROM refunds") == []
+    assert world.api_calls("/v1/refunds") == []
+
+
 @pytest.mark.parametrize("later", [timedelta(), timedelta(days=1)])
 def test_a_key_of_another_account_says_nothing_about_a_refund_whose_answer_was_lost(
     paid, flask, receipt, world, rows, pass_time, later
@@ -136,6 +146,49 @@ def test_a_refund_of_a_payment_in_review_stops_no_sweep_and_no_decision(
     assert rows("SELECT status FROM payments") == [("review",)]
     flask("payments", "accept", receipt())
     assert rows(STATUS) == [("partially_refunded", 1250, 500)]
+
+
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        ("amount = 900", ("refunded", 1250, 1250)),
+        ("amount = 900, currency = 'usd'", ("review", 0, 0)),
+    ],
+)
+@pytest.mark.parametrize("by_webhook", [True, False])
+def test_what_was_taken_wrongly_and_refunded_whole_stops_no_sweep_and_no_decision(
+    submit, world, rows, flask, receipt, charge, deliver, change, ends, by_webhook
+):
+    """As the owner is told to do where another currency was taken."""
+    world.pay(submit().location)
+    rows(f"UPDATE payments SET {change} RETURNING 1")
+    if by_webhook:
+        deliver(world.events("checkout.session.completed")[0])
+    world.at_desk("refunds", charge=charge())
+    if by_webhook:
+        deliver(world.events("refund.created")[0])
+        assert rows("SELECT outcome FROM stripe_events WHERE type ~ 'refund'") == [("recorded",)]
+    assert sweep.run(by_hand=True).stopped == ""
+    assert rows("SELECT status FROM payments") == [("review",)]
+    assert rows("SELECT amount, currency, status FROM refunds") == [(1250, "eur", "succeeded")]
+    flask("payments", "accept", receipt(), ends=int(ends[0] == "review"))
+    assert rows(STATUS) == [ends]
+
+
+def test_the_letter_about_a_refund_in_review_says_nothing_of_what_counts(
+    submit, world, rows, charge, deliver, work, mailbox
+):
+    """None of it counts as paid yet: nothing would be refunded in all, and nothing paid."""
+    world.pay(submit().location)
+    rows("UPDATE payments SET amount = 900 RETURNING 1")
+    deliver(world.events("checkout.session.completed")[0])
+    world.at_desk("refunds", charge=charge(), amount=500)
+    deliver(world.events("refund.created")[0])
+    work()
+    (letter,) = mailbox.letters(to="customer@example.com")
+    assert "€5.00" in letter["text"]
+    for told in ("€0.00", "€9.00", "Refunded in all", "Of a payment of"):
+        assert told not in letter["text"]
 
 
 def test_a_copy_of_our_mark_on_another_refund_is_another_refund(

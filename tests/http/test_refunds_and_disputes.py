@@ -1,5 +1,6 @@
 """Refunds, disputes and delayed payments: told in any order and in any version."""
 
+import re
 from itertools import permutations
 
 import pytest
@@ -140,6 +141,33 @@ def test_an_inquiry_that_escalates_in_every_order(completed, told, world, charge
         rows("DELETE FROM disputes RETURNING 1")
         rows("UPDATE payments SET dispute = NULL RETURNING 1")
     assert ends == {("needs_response", 1250)}
+
+
+@pytest.mark.parametrize(
+    ("refunded", "disputed", "heading", "rows_of_it"),
+    [
+        (0, 500, "Payment received", ["Taken back by your bank €5.00", "Kept €7.50"]),
+        (250, 500, "Partly refunded", ["Taken back by your bank €5.00", "Kept €5.00"]),
+        (250, 1000, "Reversed by the bank", ["Refunded €2.50"]),
+        (0, 1250, "Reversed by the bank", []),
+    ],
+)
+def test_only_where_the_bank_has_taken_back_all_the_payment_is_reversed(
+    paid, told, world, charge, rows, client, refunded, disputed, heading, rows_of_it
+):
+    if refunded:
+        world.at_desk("refunds", charge=charge(), amount=refunded)
+        told("refund.created")
+    opened = world.at_desk("disputes", charge=charge(), amount=disputed)
+    world.at_desk(f"disputes/{opened['id']}", outcome="lost")
+    told("charge.dispute.*")
+    ((payment_id,),) = rows("SELECT id FROM payments")
+    page = client.get(f"/payments/{payment_id}").text
+    assert f"<h1>{heading}</h1>" in page
+    words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    for row in rows_of_it:
+        assert row in words
+    assert ("Taken back" in words) == (heading != "Reversed by the bank")
 
 
 # --- paid twice ------------------------------------------------------------------------------

@@ -6,6 +6,10 @@ from itertools import permutations
 import psycopg
 import pytest
 
+from payflow import clock, sweep
+from payflow.db import db
+from payflow.facts.tellings import Telling
+from payflow.record import SWEEP, record
 from tests.http.conftest import retold
 from tests.stack import until
 
@@ -199,6 +203,69 @@ def test_a_second_payment_intent_for_a_paid_session_is_put_into_review(completed
     assert rows("SELECT status FROM payments") == [("review",)]
     ((sentences,),) = rows("SELECT disagreements FROM attempts")
     assert "pi_other" in " ".join(sentences)
+
+
+@pytest.fixture
+def anothers(world):
+    """That another PaymentIntent has succeeded, by another program's copy of our metadata."""
+
+    def tell(event):
+        return retold(
+            event, "payment_intent.succeeded", id="pi_other", status="succeeded",
+            amount_received=1250, latest_charge="ch_0other", last_payment_error=None,
+        )  # fmt: skip
+
+    return tell
+
+
+def test_the_success_of_a_payment_intent_that_is_not_the_sessions_makes_nothing_paid(
+    submit, deliver, world, rows, letters, work, anothers
+):
+    world.pay(submit().location, card="4000000000009995")
+    (declined,) = world.events("payment_intent.payment_failed")
+    deliver(declined)
+    sweep.run(by_hand=True)
+    assert rows("SELECT intent_confirmed FROM attempts") == [(True,)]
+    deliver(anothers(declined))
+    work()
+    assert rows("SELECT status, captured FROM payments") == [("review", 0)]
+    assert letters() == ["owner_review"]
+
+
+def test_a_refund_of_a_payment_intent_that_is_not_the_sessions_is_none_of_the_payments(
+    paid, deliver, world, rows, flask, receipt, anothers
+):
+    flask("payments", "sync", receipt())
+    (succeeded,) = world.events("payment_intent.succeeded")
+    deliver(anothers(succeeded))
+    assert rows("SELECT status, captured FROM payments") == [("paid", 1250)]
+    world.at_desk("refunds", payment_intent=paid["data"]["object"]["payment_intent"])
+    (told,) = world.events("refund.created")
+    deliver(retold(told, id="re_other", payment_intent="pi_other", charge="ch_0other"))
+    assert rows("SELECT status, refunded FROM payments") == [("paid", 0)]
+    assert rows("SELECT outcome FROM stripe_events WHERE type ~ 'refund'") == [("unmatched",)]
+    deliver(told)
+    assert rows("SELECT status, refunded FROM payments") == [("refunded", 1250)]
+
+
+def test_what_was_refunded_before_it_was_known_whose_it_is_stops_no_question_to_stripe(
+    completed, deliver, world, rows, flask, receipt
+):
+    event = completed()
+    deliver(retold(event, payment_intent="pi_0other"))
+    deliver(event)
+    world.at_desk("refunds", payment_intent=event["data"]["object"]["payment_intent"], amount=500)
+    (told,) = world.events("refund.created")
+    other = retold(told, id="re_other", payment_intent="pi_0other", amount=1, status="pending")
+    deliver(other)
+    assert rows("SELECT status FROM payments") == [("review",)]
+    assert "review →" in flask("payments", "sync", receipt()).output
+    assert rows("SELECT status, captured FROM payments") == [("partially_refunded", 1250)]
+    ((payment_id,),) = rows("SELECT id FROM payments")
+    asked = Telling(other["data"]["object"] | {"status": "failed"}, clock.now(), by_retrieval=True)
+    record(payment_id, [asked], SWEEP)
+    db.session.commit()
+    assert rows("SELECT status FROM refunds WHERE refund_id = 're_other'") == [("failed",)]
 
 
 def test_a_payment_in_review_stays_there_when_an_event_agrees(completed, deliver, status, letters):
