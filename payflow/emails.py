@@ -258,8 +258,8 @@ def _words(refusal: tuple[int, bytes]) -> str:
 
 
 def _note_sent(email_id: int) -> None:
-    """Note that the server has taken the letter, for what is not noted is sent again: more than
-    once where a connection breaks or the database is away for a moment."""
+    """Note that the server has taken the letter, and try so several times where a connection breaks
+    or the database is away for a moment: what is not noted is sent again."""
     for pause in PAUSES:
         try:
             _settle(email_id, state="sent", sent_at=clock.now(), last_error=None)
