@@ -8,14 +8,21 @@ import colorsys
 import math
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 DEFAULT = "#4338ca"
 COLOR = re.compile(r"#[0-9a-f]{6}")
 
-# What text stands on, in light and in dark pages and letters; static/payflow.css and the letters'
-# layout have the same.
-LIGHT_GROUNDS = ("#f5f6f9", "#ffffff")
-DARK_GROUNDS = ("#0d111b", "#161c2a")
+
+class Grounds(NamedTuple):
+    """What text stands on in pages and letters: the ground, and the surface of a card on it."""
+
+    ground: str
+    surface: str
+
+
+LIGHT_GROUNDS = Grounds("#f5f6f9", "#ffffff")
+DARK_GROUNDS = Grounds("#0d111b", "#161c2a")
 
 TEXT, GRAPHIC = 4.5, 3.0
 # Light type on a dark page looks thinner, and may stand out more.
@@ -34,9 +41,11 @@ STEPS = 256
 
 
 @dataclass(frozen=True)
-class Accent:
-    """The colours on one kind of page, as #rrggbb."""
+class Scheme:
+    """The colours of light pages or of dark ones, as #rrggbb."""
 
+    ground: str
+    surface: str
     fill: str
     fill_hover: str
     on_fill: str
@@ -46,17 +55,15 @@ class Accent:
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours on light pages and on dark ones."""
-
-    light: Accent
-    dark: Accent
+    light: Scheme
+    dark: Scheme
 
 
 def palette(color: str) -> Palette:
     """The colours that follow from one, given as #rrggbb in lower case."""
     return Palette(
-        light=_accent(color, LIGHT_GROUNDS, VISIBLE, TEXT, darker=True),
-        dark=_accent(color, DARK_GROUNDS, GRAPHIC, TEXT_ON_DARK, darker=False),
+        light=_scheme(color, LIGHT_GROUNDS, VISIBLE, TEXT, darker=True),
+        dark=_scheme(color, DARK_GROUNDS, GRAPHIC, TEXT_ON_DARK, darker=False),
     )
 
 
@@ -72,12 +79,13 @@ def luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _accent(
-    color: str, grounds: tuple[str, ...], visible: float, readable: float, *, darker: bool
-) -> Accent:
+def _scheme(
+    color: str, grounds: Grounds, visible: float, readable: float, *, darker: bool
+) -> Scheme:
     fill = _shifted(color, grounds, visible, darker=darker)
     on_fill = next(ink for ink in INKS if contrast(ink, fill) >= TEXT)
-    return Accent(
+    return Scheme(
+        **grounds._asdict(),
         fill=fill,
         fill_hover=_moved(fill, -HOVER if on_fill == INKS[0] else HOVER),
         on_fill=on_fill,
@@ -86,7 +94,7 @@ def _accent(
     )
 
 
-def _shifted(color: str, grounds: tuple[str, ...], least: float, *, darker: bool) -> str:
+def _shifted(color: str, grounds: Grounds, least: float, *, darker: bool) -> str:
     """The colour itself, or the nearest of its hue that stands out enough from the grounds."""
     for step in range(STEPS + 1):
         # Not moved at all it stays what it is, whatever floats make of it on the way.

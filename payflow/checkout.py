@@ -31,7 +31,11 @@ RIVALS = 5
 
 
 class StillOpening(Exception):
-    """Another request is asking Stripe for it; the argument is the payment's id, if known."""
+    """Another request is asking Stripe for the payment's session; `payment_id`: where known."""
+
+    def __init__(self, payment_id: UUID | None = None):
+        super().__init__(payment_id)
+        self.payment_id = payment_id
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,14 @@ def start(details: Details, form_key: bytes) -> Destination:
         payment = payment or _open(details, form_key)
         if payment is not None:
             return proceed(payment.id)
-    raise StillOpening
+    raise StillOpening()
 
 
 def proceed(payment_id: UUID) -> Destination:
-    """To Stripe's page where the payment can still be paid, with a new attempt if it takes one."""
+    """To Stripe's page where the payment can still be paid, with a new attempt if it takes one.
+
+    Raises GatewayError and StillOpening.
+    """
     if not payments.can_be_paid(payments.get(payment_id)):
         return Destination(payment_id, None)
     attempt = payments.current_attempt(payment_id)
@@ -212,4 +219,4 @@ def _wait_for_session(attempt: Attempt) -> Attempt:
             raise gateway.GatewayError("the request that asked for the session was refused")
         # The request that holds the attempt is another's: nothing could wake this one.
         time.sleep(LOOK_EVERY)
-    raise StillOpening(str(attempt.payment_id))
+    raise StillOpening(attempt.payment_id)

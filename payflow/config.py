@@ -1,27 +1,46 @@
 """Settings: the only reader of the environment.
 
 Bad configuration stops the start with one sentence per variable: which, what is wrong, how to mend
-it. Mixes that could charge real money by mistake are refused.
+it. What each alone may be, setting_kinds.py says; here mixes are refused that could charge real
+money by mistake.
 """
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from email.utils import parseaddr
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
 from flask import current_app
-from limits import parse_many
-from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from payflow import brand, money
+from payflow.setting_kinds import (
+    LOOPBACK,
+    Color,
+    CountStorage,
+    Currencies,
+    EmailAddress,
+    Line,
+    LocaleName,
+    LongSecret,
+    Origin,
+    Origins,
+    PictureUrl,
+    PostgresUrl,
+    ProxyCount,
+    PublishableKey,
+    Rates,
+    SecretKey,
+    StatementDescriptor,
+    TimezoneName,
+    WebAddress,
+    WebhookSecrets,
+    split,
+)
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 STRIPE_CHECKOUT = "https://checkout.stripe.com"
 STRIPE_DASHBOARD = "https://dashboard.stripe.com"
 # Ports on which mail servers speak TLS from the first byte; elsewhere STARTTLS is demanded.
@@ -30,13 +49,6 @@ IMPLICIT_TLS_PORTS = frozenset({465, 2465})
 
 class ConfigError(Exception):
     """The environment cannot be run with; the message says what to mend."""
-
-
-def _split(value: Any) -> Any:
-    return tuple(filter(None, re.split(r"[,\s]+", value))) if isinstance(value, str) else value
-
-
-Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 @dataclass(frozen=True)
@@ -60,45 +72,45 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    database_url: str
-    secret_key: str
-    public_url: str
-    render_external_url: str = ""
+    database_url: PostgresUrl
+    secret_key: LongSecret
+    public_url: Origin
+    render_external_url: Line = ""
 
-    stripe_secret_key: str
-    stripe_webhook_secret: Listed
-    stripe_publishable_key: str = ""
-    stripe_api_base: str = ""
-    checkout_origins: Listed = (STRIPE_CHECKOUT,)
+    stripe_secret_key: SecretKey
+    stripe_webhook_secret: WebhookSecrets
+    stripe_publishable_key: PublishableKey = ""
+    stripe_api_base: Origin = ""
+    checkout_origins: Origins = (STRIPE_CHECKOUT,)
 
-    mail_server: str = "smtp.resend.com"
+    mail_server: Line = "smtp.resend.com"
     mail_port: int = 2587
-    mail_username: str = "resend"
-    mail_password: str = ""
-    mail_default_sender: str
-    alert_email: str = ""
+    mail_username: Line = "resend"
+    mail_password: Line = ""
+    mail_default_sender: EmailAddress
+    alert_email: EmailAddress = ""
 
-    business_name: str
-    business_address: str = ""
-    business_url: str = ""
-    business_tax_id: str = ""
-    support_email: str = ""
-    statement_descriptor: str = ""
-    terms_url: str = ""
-    privacy_url: str = ""
-    brand_color: str = brand.DEFAULT
-    logo_url: str = ""
+    business_name: Line
+    business_address: Line = ""
+    business_url: WebAddress = ""
+    business_tax_id: Line = ""
+    support_email: EmailAddress = ""
+    statement_descriptor: StatementDescriptor = ""
+    terms_url: WebAddress = ""
+    privacy_url: WebAddress = ""
+    brand_color: Color = brand.DEFAULT
+    logo_url: PictureUrl = ""
 
-    currencies: Listed = ("usd",)
-    amount_min: str = ""
-    amount_max: str = ""
-    timezone: str = "UTC"
-    locale: str = "en"
+    currencies: Currencies = ("usd",)
+    amount_min: Line = ""
+    amount_max: Line = ""
+    timezone: TimezoneName = "UTC"
+    locale: LocaleName = "en"
 
-    limit_per_address: str = "60 per hour; 300 per day"
-    limit_per_email: str = "20 per hour; 60 per day"
-    limit_storage: str = "memory://"
-    trusted_proxies: int = 0
+    limit_per_address: Rates = "60 per hour; 300 per day"
+    limit_per_email: Rates = "20 per hour; 60 per day"
+    limit_storage: CountStorage = "memory://"
+    trusted_proxies: ProxyCount = 0
 
     @classmethod
     def load(cls) -> Self:
@@ -185,171 +197,6 @@ class Settings(BaseSettings):
         renders = values.get("render_external_url")
         return {"public_url": renders, **values} if renders else values
 
-    @field_validator("*")
-    @classmethod
-    def _one_line(cls, value: Any) -> Any:
-        if isinstance(value, str) and re.search(r"[\x00-\x1f\x7f]", value):
-            raise ValueError("must be one line, without control characters")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _use_psycopg(cls, url: str) -> str:
-        rewritten = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
-        if not rewritten.startswith("postgresql+psycopg://"):
-            raise ValueError(
-                "must be a Postgres address, like postgresql://user:password@host/name"
-            )
-        return rewritten
-
-    @field_validator("secret_key")
-    @classmethod
-    def _long_enough(cls, key: str) -> str:
-        if len(key) < 32:
-            raise ValueError(
-                "is too short: use 32 random characters or more, such as the output of "
-                "`python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
-            )
-        return key
-
-    @field_validator("public_url", "stripe_api_base")
-    @classmethod
-    def _origin(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError("must be an address like https://pay.example.com")
-        if url and (parts.path.strip("/") or parts.query or parts.fragment):
-            raise ValueError("must be an address without a path, like https://pay.example.com")
-        # A name and password would stand in letters; other letters than these have an ASCII form.
-        if url and not re.fullmatch(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", parts.netloc):
-            raise ValueError(
-                "must be an address with nothing but a host and perhaps a port, in the letters "
-                "a to z (müller.example is xn--mller-kva.example)"
-            )
-        return url.rstrip("/").lower()
-
-    @field_validator("stripe_secret_key")
-    @classmethod
-    def _secret_key_kind(cls, key: str) -> str:
-        if not re.fullmatch(r"(sk|rk)_(test|live)_\S+", key):
-            raise ValueError(
-                "must be a secret or restricted key: sk_test_…, rk_test_… or the live one"
-            )
-        return key
-
-    @field_validator("stripe_publishable_key")
-    @classmethod
-    def _publishable_key_kind(cls, key: str) -> str:
-        if key and not re.fullmatch(r"pk_(test|live)_\S+", key):
-            raise ValueError("must be a publishable key: pk_test_… or the live one")
-        return key
-
-    @field_validator("checkout_origins")
-    @classmethod
-    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", one) for one in origins):
-            raise ValueError("must be addresses without a path, like https://checkout.stripe.com")
-        return origins
-
-    @field_validator("business_url", "terms_url", "privacy_url")
-    @classmethod
-    def _web_address(cls, url: str) -> str:
-        if url and not re.fullmatch(r"https?://\S+", url):
-            raise ValueError("must be an address like https://www.example.com")
-        return url
-
-    @field_validator("logo_url")
-    @classmethod
-    def _picture(cls, url: str) -> str:
-        # In the policy that lets browsers load it, a semicolon or comma would end its name.
-        if url and not re.fullmatch(r"https?://[A-Za-z0-9.:-]+/[^\s;,\"'<>\\#]*", url):
-            raise ValueError(
-                "must be the address of a picture, like https://www.example.com/logo.png, "
-                "without spaces, quotes, commas or semicolons"
-            )
-        if url.startswith("http:") and urlsplit(url).hostname not in LOOPBACK:
-            raise ValueError("must begin with https://, or browsers won't show it")
-        return url
-
-    @field_validator("brand_color")
-    @classmethod
-    def _color(cls, color: str) -> str:
-        if not brand.COLOR.fullmatch(color.lower()):
-            raise ValueError("must be a colour of six hexadecimal digits, like #4338ca")
-        return color.lower()
-
-    @field_validator("statement_descriptor")
-    @classmethod
-    def _as_statements_have_it(cls, text: str) -> str:
-        """Stripe's rules: https://docs.stripe.com/get-started/account/statement-descriptors"""
-        if text and not re.fullmatch(r"(?=.*[A-Za-z])[^<>\\'\"*\x80-\U0010ffff]{5,22}", text):
-            raise ValueError(
-                "must be 5 to 22 plain Latin characters, a letter among them, none of < > \\ ' \" *"
-            )
-        return text
-
-    @field_validator("stripe_webhook_secret")
-    @classmethod
-    def _webhook_secret_kind(cls, secrets: tuple[str, ...]) -> tuple[str, ...]:
-        if not secrets or not all(re.fullmatch(r"whsec_\S+", secret) for secret in secrets):
-            raise ValueError("must be the signing secret of the webhook endpoint: whsec_…")
-        return secrets
-
-    @field_validator("mail_default_sender", "alert_email", "support_email")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        if value and "@" not in parseaddr(value)[1]:
-            raise ValueError("must be one e-mail address, like Northlight <billing@example.com>")
-        return value
-
-    @field_validator("currencies")
-    @classmethod
-    def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        codes = tuple(dict.fromkeys(code.lower() for code in value))
-        if not codes or not all(money.is_currency(code) for code in codes):
-            raise ValueError("must be currency codes separated by commas, like USD,EUR")
-        return codes
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("is no time zone; use a name like Europe/Dublin") from None
-        return value
-
-    @field_validator("locale")
-    @classmethod
-    def _known_locale(cls, value: str) -> str:
-        try:
-            return str(Locale.parse(value, sep="-" if "-" in value else "_"))
-        except (UnknownLocaleError, ValueError):
-            raise ValueError("is no locale; use one like en, en_GB or de") from None
-
-    @field_validator("limit_per_address", "limit_per_email")
-    @classmethod
-    def _rates(cls, value: str) -> str:
-        try:
-            parse_many(value)
-        except ValueError:
-            raise ValueError("must be limits like 60 per hour; 300 per day") from None
-        return value
-
-    @field_validator("limit_storage")
-    @classmethod
-    def _counts_stand_in(cls, value: str) -> str:
-        if not re.fullmatch(r"memory://|rediss?://\S+", value):
-            raise ValueError("must be memory:// or the address of a Redis, like redis://host:6379")
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _how_many(cls, value: int) -> int:
-        if value < 0:
-            raise ValueError("must be the number of proxies in front of payflow, 0 or more")
-        return value
-
     @model_validator(mode="after")
     def _refuse_unsafe_mixes(self) -> Self:
         if self.stripe_publishable_key and self.livemode != (
@@ -398,7 +245,7 @@ class Settings(BaseSettings):
 def _amounts(name: str, text: str, currencies: tuple[str, ...]) -> dict[str, int]:
     """`eur:5,jpy:500` → minor units by currency; a bare number is the first currency's."""
     amounts = {}
-    for part in _split(text):
+    for part in split(text):
         code, colon, number = part.rpartition(":")
         currency = code.lower() if colon else currencies[0]
         if currency not in currencies:

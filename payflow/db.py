@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 5_000
 
-
+# Of a statement on columns: SQLAlchemy can't tell mypy which they are.
 AnyRow = Row[*tuple[Any, ...]]
 
 

@@ -1,4 +1,8 @@
-"""Errors → what people see: what happened, what it means for the money, what to do next."""
+"""Errors → what people see: what happened, what it means for the money, what to do next.
+
+The one place for an error's status, headers and line in the log. The form answers some of them with
+itself and what was typed: that is the `page` of theirs.
+"""
 
 import logging
 
@@ -17,10 +21,10 @@ log = logging.getLogger(__name__)
 
 def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(CSRFError, _csrf_error)
+    app.register_error_handler(CSRFError, csrf_error)
     app.register_error_handler(StillOpening, _still_opening)
-    app.register_error_handler(GatewayError, _gateway_error)
-    app.register_error_handler(TooMany, _too_many)
+    app.register_error_handler(GatewayError, gateway_error)
+    app.register_error_handler(TooMany, too_many)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -30,24 +34,22 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     return render_template(page, code=code, name=error.name), code
 
 
-def _csrf_error(error: CSRFError) -> ResponseReturnValue:
+def csrf_error(error: CSRFError, page: str = "") -> ResponseReturnValue:
     log.info("form refused: %s", error.description)
-    return render_template("errors/csrf.html"), 400
+    return page or render_template("errors/csrf.html"), 400
 
 
 def _still_opening(error: StillOpening) -> ResponseReturnValue:
-    return render_template(
-        "errors/still_opening.html", payment_id=next(iter(error.args), None)
-    ), 503
+    return render_template("errors/still_opening.html", payment_id=error.payment_id), 503
 
 
-def _gateway_error(error: GatewayError) -> ResponseReturnValue:
+def gateway_error(error: GatewayError, page: str = "") -> ResponseReturnValue:
     log.error("Stripe: %s", error)
-    return render_template("errors/gateway.html"), 502
+    return page or render_template("errors/gateway.html"), 502
 
 
-def _too_many(error: TooMany) -> ResponseReturnValue:
-    page = render_template("errors/too_many.html", retry_after=error.retry_after)
+def too_many(error: TooMany, page: str = "") -> ResponseReturnValue:
+    page = page or render_template("errors/too_many.html", retry_after=error.retry_after)
     return page, 429, {"Retry-After": str(error.retry_after)}
 
 

@@ -55,8 +55,6 @@ TAKE_OVER = (
     .values(tries=EVENTS.c.tries + 1, payload=BODY, payment_id=NAMED, error=None, next_try_at=None)
     .returning(EVENTS.c.payment_id)
 )
-
-
 NOBODY = event_types.Named()
 
 

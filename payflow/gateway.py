@@ -34,6 +34,7 @@ PAGE = 100
 TOLERANCE = timedelta(seconds=300)
 # Stripe keeps an idempotency key for 24 h at least, and lists events for 30 days.
 KEY_LIFETIME, EVENTS_LISTED = timedelta(hours=23), timedelta(days=30)
+# Codes of what the customer can change.
 CUSTOMERS_MATTER = ("amount_too_small", "amount_too_large", "email_invalid")
 
 

@@ -50,12 +50,9 @@ class Known:
         return standing_of(amount, self.attempts.values(), refunds, self.disputes.values())
 
     def owed(self, amount: int, standing: Standing) -> frozenset[letters.Owed]:
+        """The letters that it calls for."""
         return letters.owed(
-            amount,
-            standing,
-            self.attempts,
-            self.told_refunds(),
-            self.disputes.values(),
+            amount, standing, self.attempts, self.told_refunds(), self.disputes.values()
         )
 
     def attempt_of(self, stripes: RefundFacts | DisputeFacts) -> UUID:
@@ -163,6 +160,7 @@ DISPUTES_OF = (
 
 
 def lock_row(payment_id: UUID) -> AnyRow:
+    """The payment's row, locked to the end of the transaction. Raises UnknownPayment."""
     row = db.session.execute(LOCK, {"payment_id": payment_id}).one_or_none()
     if row is None:
         raise UnknownPayment(f"payment {payment_id}")
@@ -256,6 +254,7 @@ def _dispute_of(row: AnyRow) -> DisputeFacts:
 
 
 def stored_standing(payment: AnyRow) -> Standing:
+    """Where the payment stood when it was last recorded."""
     return Standing(
         status=payment.status,
         captured=payment.captured,
@@ -273,6 +272,7 @@ STORE_PAYMENT = update(PAYMENTS).where(PAYMENTS.c.id == bindparam("payment_id"))
 
 
 def store(payment: AnyRow, known: Known, told: Known) -> None:
+    """Write down what is told now, where it is not what was known before."""
     for attempt_id, attempt in told.attempts.items():
         if attempt != known.attempts[attempt_id]:
             db.session.execute(STORE_ATTEMPT, _attempt_row(attempt_id, attempt))

@@ -45,11 +45,11 @@ STATUSES = (
     "canceled",
     "review",
 )
-
-
 OUTCOMES = ("recorded", "ignored", "foreign", "unmatched", "unreadable")
+LETTER_STATES = ("queued", "sent", "skipped", "failed")
 
-NONE = text("'{}'")
+# Of an array as of JSON.
+EMPTY = text("'{}'")
 
 
 def _one_of(column: str, values: Iterable[str]) -> str:
@@ -145,13 +145,15 @@ class Attempt(Base):
     declined_at: Mapped[datetime | None] = mapped_column(Time)
     decline: Mapped[str | None] = mapped_column(Text)
     other_sessions: Mapped[list[str]] = mapped_column(
-        ARRAY(Text), default=list, server_default=NONE
+        ARRAY(Text), default=list, server_default=EMPTY
     )
-    other_intents: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=NONE)
+    other_intents: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), default=list, server_default=EMPTY
+    )
     # Claim → Unix time of Stripe's last telling it.
-    claims: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=NONE)
+    claims: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=EMPTY)
     confirmed_at: Mapped[datetime | None] = mapped_column(Time)
-    accepted: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=NONE)
+    accepted: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=EMPTY)
     canceled_at: Mapped[datetime | None] = mapped_column(Time)
     abandoned_at: Mapped[datetime | None] = mapped_column(Time)
     # The claims that stand: why the payment is in review.
@@ -353,9 +355,7 @@ class Email(Base):
 
     __table_args__ = (
         UniqueConstraint("payment_id", "kind", "about", postgresql_nulls_not_distinct=True),
-        CheckConstraint(
-            _one_of("state", ("queued", "sent", "skipped", "failed")), name="state_known"
-        ),
+        CheckConstraint(_one_of("state", LETTER_STATES), name="state_known"),
         CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name="sent_has_time"),
     )
 

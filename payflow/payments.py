@@ -137,6 +137,7 @@ FIND = select(NAMED)
 
 
 def params_of(named: Named) -> dict[str, Any]:
+    """The parameters of a statement with NAMED in it."""
     return {
         "of_payment": named.payment_id,
         "of_intent": named.intent_id,

@@ -288,7 +288,7 @@ def _of_attempt(
         yield (
             session,
             "Stripe was asked again, and agrees"
-            if after.accepted == (before.accepted)
+            if after.accepted == before.accepted
             else "the operator has accepted what Stripe said",
         )
 
@@ -298,7 +298,7 @@ def _of_dispute(before: DisputeFacts | None, after: DisputeFacts) -> Iterator[tu
         amount = formats.amount(after.amount, after.currency)
         yield (
             after.dispute_id,
-            f"dispute of {amount}, {_words(after.reason)}: " + (_words(after.status)),
+            f"dispute of {amount}, {_words(after.reason)}: {_words(after.status)}",
         )
     moved = after.withdrawn - (before.withdrawn if before else 0)
     if moved:

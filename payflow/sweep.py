@@ -48,12 +48,8 @@ READS_A_DAY, READS_PER_PAYMENT = 300, 10
 # Of the day's questions, how many the list and the walk may use up: the rest is for payments that
 # are waiting for an answer.
 LIST_SHARE, WALK_SHARE = 0.75, 0.5
-
-
 # Seconds, where Stripe asks for a pause and does not say how long.
 PAUSE = 60
-
-
 # So many questions that Stripe fails to answer end a sweep; fewer may be a matter of one object.
 FAILURES = 5
 

@@ -5,7 +5,7 @@
 Runs payflow on a database and a stand-in of its own; brings payments to where each kind of letter
 is owed; reads the letters from the mailbox; and has a browser show each, light and dark, as wide as
 a mail program's column. LOCALE chooses the language, BRAND_COLOR and LOGO_URL the look. The browser
-is the environment's CHROMIUM, else the system's.
+is the tests'; the environment's CHROMIUM names another.
 """
 
 import os
@@ -16,9 +16,10 @@ from typing import Any
 from uuid import uuid4
 
 from scripts.pictures import IMAGES, chromium, keep, payflow, shot, window
+from tests import states
 from tests.http.conftest import hidden_fields, retold
 from tests.stack import World, until
-from tests.states import FAILS, PAYS, Payer
+from tests.states import Payer
 
 WIDTH = 600
 LANGUAGE = os.environ.get("LOCALE", "en")[:2]
@@ -54,11 +55,9 @@ def stories(world: World, somebody: Callable[[], Payer]) -> Iterator[tuple[str, 
     yield ("owner_dispute",)
     world.at_desk(f"disputes/{inquiry['id']}", outcome="lost")
     yield ("owner_dispute_lost",)
-    world.set(debit_delay_s=3600)
-    world.pay_by_debit(somebody().session_url, PAYS)
+    states.processing(somebody())
     yield ("processing",)
-    world.set(debit_delay_s=1)
-    world.pay_by_debit(somebody().session_url, FAILS)
+    states.failed(somebody())
     yield ("payment_failed",)
     yield from of_what_goes_wrong(world, somebody)
 
@@ -93,7 +92,7 @@ def of_what_goes_wrong(world: World, somebody: Callable[[], Payer]) -> Iterator[
 def letters() -> dict[str, Letter]:
     """Kind → the letter as it came."""
     look = {name: os.environ[name] for name in LOOK if name in os.environ}
-    with payflow(look, worker=True) as (site, world, variables):
+    with payflow(look, letters=True) as (site, world, variables):
         told = stories(world, lambda: Payer(site, world, variables, LANGUAGE, **FORM))
         return {kind: arrived(world, kind) for kinds in told for kind in kinds}
 

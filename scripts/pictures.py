@@ -2,32 +2,30 @@
 
 # ruff: noqa: T201 - it talks to the terminal
 
-import os
-import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import requests
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from sandbox.demo.postgres import Postgres
+from sandbox.demo.postgres import Postgres, free_port
+from scripts import find_chromium
 from scripts.png import smaller
-from tests.stack import Program, World, environment, free_port, until
+from tests.chromium import FOUND, started
+from tests.stack import Program, Web, Worker, World, environment
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-BROWSER_ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"
-]  # fmt: skip
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The environment's CHROMIUM, else the system's."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+    """As the tests have it; found now, where it has not been."""
+    if find_chromium.main(FOUND) != 0:
+        sys.exit(1)
+    with started() as browser:
+        yield browser
 
 
 def window(browser: Browser, width: int, height: int, scheme: str) -> BrowserContext:
@@ -53,10 +51,10 @@ def keep(file: Path, picture: bytes) -> None:
 
 @contextmanager
 def payflow(
-    settings: Mapping[str, str], *, worker: bool = False
+    settings: Mapping[str, str], *, letters: bool = False
 ) -> Iterator[tuple[str, World, dict[str, str]]]:
     """A payflow on a database and a stand-in of its own: its address, the world around it, its
-    settings. Without the worker no letter leaves, and what waits goes on waiting."""
+    settings. Unless `letters` are asked for it has no worker, and what waits goes on waiting."""
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         postgres = running.enter_context(Postgres(folder / "postgres", durable=False))
@@ -67,17 +65,7 @@ def payflow(
         variables = environment(postgres.url("payflow"), world, site) | settings
         migration = Program("flask", "--app", "wsgi", "db", "upgrade", environment=variables)
         assert migration.process.wait(60) == 0, migration.output()
-        address = site.removeprefix("http://")
-        web = ("gunicorn", "-c", "gunicorn.conf.py", "-b", address, "wsgi:app")
-        letters = [("flask", "--app", "wsgi", "worker")] if worker else []
-        for command in (web, *letters):
-            running.callback(Program(*command, environment=variables).stop)
-        until(lambda: _answers(site), seconds=60)
+        running.callback(Web(site, variables).stop)
+        if letters:
+            running.callback(Worker(variables).stop)
         yield site, world, variables
-
-
-def _answers(site: str) -> bool:
-    try:
-        return requests.get(f"{site}/readyz", timeout=2).ok
-    except requests.RequestException:
-        return False

@@ -4,7 +4,7 @@
 
 Runs payflow on a database and a stand-in of its own, brings a payment into each state, and walks a
 browser through all pages, at phone and desktop width, light and dark. The browser is the
-environment's CHROMIUM, else the system's.
+tests'; the environment's CHROMIUM names another.
 """
 
 import sys

@@ -17,32 +17,20 @@ from typing import Any
 
 import psycopg
 import pytest
-import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from hypothesis import settings as hypothesis_settings
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from procrastinate import PsycopgConnector
 from procrastinate.periodic import PeriodicRegistry
 
 from payflow import clock, create_app, queue
 from payflow.db import db
-from sandbox.demo.postgres import Postgres
+from sandbox.demo.postgres import Postgres, free_port
+from tests import chromium
 from tests.browser.watch import Watch
-from tests.stack import ROOT, Program, World, environment, free_port, settings_of, until
-
-# Written by scripts/find_chromium.py, as `make test` begins.
-CHROMIUM = ROOT / ".venv" / "chromium-path"
-# Debian's Chromium as root refuses its sandbox; the rest keeps it from calling home.
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from tests.stack import Program, Web, Worker, World, environment, settings_of
 
 # A busy machine is slow, and that is no fault of what is tested.
 hypothesis_settings.register_profile("payflow", deadline=None)
@@ -246,18 +234,14 @@ def flask(app: Flask) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def _web(variables: dict[str, str], public_url: str, _app: Flask) -> Iterator[Program]:
-    address = public_url.removeprefix("http://")
-    web = Program(
-        "gunicorn", "-c", "gunicorn.conf.py", "-b", address, "wsgi:app", environment=variables
-    )
-    until(lambda: _answers(f"{public_url}/readyz"))
+    web = Web(public_url, variables)
     yield web
     web.stop()
 
 
 @pytest.fixture
 def _worker(variables: dict[str, str], app: Flask) -> Iterator[Program]:
-    worker = Program("flask", "--app", "wsgi", "worker", environment=variables)
+    worker = Worker(variables)
     yield worker
     worker.stop()
 
@@ -277,10 +261,8 @@ def site(web: str, _worker: Program) -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(
-            executable_path=CHROMIUM.read_text().strip(), args=CHROMIUM_ARGUMENTS
-        )
+    with chromium.started() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -303,9 +285,7 @@ def new_page(browser: Browser, web: str, world: World) -> Iterator[Callable[...,
 
 
 def _browser_of(browser: Browser, profile: Path) -> BrowserContext:
-    return browser.browser_type.launch_persistent_context(
-        profile, executable_path=CHROMIUM.read_text().strip(), args=CHROMIUM_ARGUMENTS
-    )
+    return browser.browser_type.launch_persistent_context(profile, **chromium.how_to_start())
 
 
 @pytest.fixture
@@ -318,10 +298,3 @@ def page(new_page: Callable[..., Page]) -> Page:
 def plain_page(new_page: Callable[..., Page]) -> Page:
     """A page in a browser with JavaScript switched off."""
     return new_page(java_script_enabled=False)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=2).ok
-    except requests.RequestException:
-        return False

@@ -11,7 +11,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
-from tests.stack import free_port, until
+from sandbox.demo.postgres import free_port
+from tests.stack import until
 
 # Resolves to the loopback everywhere, and isn't one of the names under which payflow knows it: a
 # server on it is to be spoken to encrypted.

@@ -4,7 +4,6 @@ each a program of its own on a free port of the loopback."""
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,6 @@ from tests.contract.recordings import BOOKS, PAYFLOW
 ROOT = Path(__file__).resolve().parent.parent
 WEBHOOK_SECRET = "whsec_payflow_tests"
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def until(condition: Callable[[], T], seconds: float = 15) -> T:
@@ -76,6 +69,33 @@ class Program:
     def _reap(self) -> None:
         self.process.wait(15)
         self.log.close()
+
+
+class Web(Program):
+    """payflow's web server as it is deployed, at an address on the loopback; ready once started."""
+
+    def __init__(self, url: str, environment: Mapping[str, str]):
+        self.url = url
+        address = url.removeprefix("http://")
+        super().__init__(
+            "gunicorn", "-c", "gunicorn.conf.py", "-b", address, "wsgi:app", environment=environment
+        )
+
+    def start(self) -> None:
+        super().start()
+        until(lambda: answers(f"{self.url}/readyz"), seconds=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=10).ok
+    except requests.RequestException:
+        return False
+
+
+class Worker(Program):
+    def __init__(self, environment: Mapping[str, str]):
+        super().__init__("flask", "--app", "wsgi", "worker", environment=environment)
 
 
 class World(Program):

@@ -22,12 +22,11 @@ import requests
 
 from sandbox.demo.postgres import free_port
 from sandbox.demo.processes import Program, stop_all, tail, until
+from tests.chromium import ARGUMENTS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LIGHTHOUSE = HERE / "node_modules" / "lighthouse" / "cli" / "index.js"
-# As the tests' browser: Debian's Chromium as root refuses its sandbox.
-CHROMIUM_ARGUMENTS = "--headless=new --no-sandbox --disable-gpu"
 
 LEAST = 95
 TRIES = 3
@@ -148,7 +147,7 @@ def look(page: Page, chromium: Path, folder: Path) -> dict[str, Any]:
         "--output=json",
         f"--output-path={report}",
         f"--only-categories={','.join(page.categories)}",
-        f"--chrome-flags={CHROMIUM_ARGUMENTS}",
+        f"--chrome-flags={' '.join(['--headless=new', *ARGUMENTS])}",
     ]
     environment = os.environ | {"CHROME_PATH": str(chromium)}
     for _ in range(TRIES):

@@ -9,13 +9,13 @@ from sqlalchemy import select
 from payflow import emails as domain
 from payflow.cli.output import quiet, refusals, table
 from payflow.db import db
-from payflow.models import Email, Payment
+from payflow.models import LETTER_STATES, Email, Payment
 
 emails = AppGroup("emails", callback=quiet, help="Letters, and sending one again.")
 
 
 @emails.command("list")
-@click.option("--state", type=click.Choice(["queued", "sent", "skipped", "failed"]))
+@click.option("--state", type=click.Choice(LETTER_STATES))
 @click.option("--limit", default=50, show_default=True, help="At most so many, newest first.")
 def list_emails(state: str | None, limit: int) -> None:
     """The newest letters, a line each."""

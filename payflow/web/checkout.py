@@ -15,7 +15,7 @@ from markupsafe import Markup
 from wtforms import EmailField, Field, HiddenField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
-from payflow import checkout, formats, i18n, limits, money
+from payflow import checkout, errors, formats, i18n, limits, money
 from payflow.config import current_settings
 from payflow.gateway import GatewayError
 from payflow.payments import Details
@@ -137,12 +137,10 @@ def submit() -> ResponseReturnValue:
     try:
         limits.count_form(form.email.data)
         destination = checkout.start(form.details(), _form_key(form.nonce.data))
-    except limits.TooMany as reached:
-        page = _page(form, retry_after=reached.retry_after)
-        return page, 429, {"Retry-After": str(reached.retry_after)}
+    except limits.TooMany as error:
+        return errors.too_many(error, _page(form, "too_many", error))
     except GatewayError as error:
-        current_app.logger.error("Stripe did not open a session: %s", error)
-        return _page(form, trouble=error), 502
+        return errors.gateway_error(error, _page(form, "stripe", error))
     page = url_for("payments.show", payment_id=destination.payment_id)
     return redirect(destination.url or page, 303)
 
@@ -150,8 +148,7 @@ def submit() -> ResponseReturnValue:
 @bp.errorhandler(CSRFError)
 def _not_ours(error: CSRFError) -> ResponseReturnValue:
     """The form anew, with what was typed: nothing comes of it until it is sent again."""
-    current_app.logger.info("form refused: %s", error.description)
-    return _page(_form(request.form), once_more="cookies"), 400
+    return errors.csrf_error(error, _page(_form(request.form), "cookies"))
 
 
 def _caught(form: PaymentForm) -> ResponseReturnValue:
@@ -159,7 +156,7 @@ def _caught(form: PaymentForm) -> ResponseReturnValue:
     limits.count_caught()
     current_app.logger.warning("form caught in the trap, from %s", limits.network())
     form.subject.data = ""
-    return _page(form, once_more="unread"), 422
+    return _page(form, "unread"), 422
 
 
 def _form(values: object) -> PaymentForm:
@@ -170,14 +167,9 @@ def _form(values: object) -> PaymentForm:
     return form
 
 
-def _page(
-    form: PaymentForm,
-    trouble: GatewayError | None = None,
-    retry_after: int | None = None,
-    once_more: str = "",
-) -> str:
-    """The form, with what became of it: Stripe's trouble, the seconds to wait where a limit is
-    reached, or why it is to be sent once more."""
+def _page(form: PaymentForm, refused: str = "", error: Exception | None = None) -> str:
+    """The form, and why it was `refused` although nothing in it is wrong: form.html has words for
+    each reason, and takes from the error what they name."""
     settings = current_settings()
     bounds = {
         currency: (settings.minimum[currency], settings.maximum.get(currency))
@@ -187,9 +179,8 @@ def _page(
         "form.html",
         form=form,
         bounds=bounds,
-        trouble=trouble,
-        retry_after=retry_after,
-        once_more=once_more,
+        refused=refused,
+        error=error,
         control=_control,
     )
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.http.conftest import FORM
 from tests.stack import World, until
 from tests.test_journey import STRIPES_PAGE, pay_with
 
@@ -26,14 +27,7 @@ class Customer:
 
     def open_form(self, **changes: str) -> None:
         """The form, as a link of the business's prefills it."""
-        fields = {
-            "amount": "12.50",
-            "currency": "eur",
-            "description": "Invoice 2026-118",
-            "name": "A. Customer",
-            "email": "customer@example.com",
-        }
-        self.page.goto(f"{self.site}/?{urlencode(fields | changes)}")
+        self.page.goto(f"{self.site}/?{urlencode(FORM | changes)}")
 
     def continue_to_stripe(self, button: str = "Continue to payment") -> str:
         """Click, and answer the address of Stripe's page."""

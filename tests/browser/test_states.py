@@ -1,4 +1,4 @@
-"""Every state that a payment's page can show: what it says, what it offers, and whether it fits."""
+"""Every state that a payment's page can show: what it says, and what it offers."""
 
 from typing import NamedTuple
 
@@ -120,16 +120,3 @@ def shows(page: Page, state: State) -> None:
     offers = page.locator(".actions").locator("button, a")
     assert [words.strip() for words in offers.all_inner_texts()] == state.offers
     expect(page.get_by_role("link", name="billing@northlight.example")).to_be_visible()
-    assert overflows(page) == []
-
-
-def overflows(page: Page) -> list[str]:
-    """Where the page must be scrolled sideways: in a window of 320 pixels (400 % zoom on a laptop),
-    at 200 % zoom, and with letters of twice the size."""
-    found = []
-    for width, letters in ((320, "100%"), (640, "100%"), (640, "200%")):
-        page.set_viewport_size({"width": width, "height": 640})
-        page.evaluate("size => document.documentElement.style.fontSize = size", letters)
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append(f"{width} px, letters of {letters}")
-    return found

@@ -6,9 +6,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.accessibility import overflows
 from tests.browser.customer import GOOD, Customer
 from tests.browser.test_again import A_DAY
-from tests.browser.test_states import overflows
 from tests.test_journey import RETURNED, STRIPES_PAGE
 
 NOTHING_CHARGED = "Nothing has been charged. Please correct this first:"

@@ -10,7 +10,8 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import Sandbox, card_form, client_of, eventually, session_params
+from tests.sandbox.conftest import Sandbox, card_form, client_of, session_params
+from tests.stack import until
 
 VISA = "4242424242424242"
 DECLINED = "4000000000009995"
@@ -69,7 +70,7 @@ class Teller(NamedTuple):
         def look() -> list[stripe.Event]:
             return self.client.v1.events.list({"type": kind}).data
 
-        newest: stripe.Event = eventually(look)[0]
+        newest: stripe.Event = until(look)[0]
         return newest
 
 
@@ -97,7 +98,7 @@ def balance(to: Teller) -> None:
     charge = to.charge()
     transactions = to.client.v1.balance_transactions
     of_charge: Any = {"source": charge.id, "expand": ["data.source"]}
-    [newest] = eventually(lambda: transactions.list(of_charge).data)
+    [newest] = until(lambda: transactions.list(of_charge).data)
     assert isinstance(newest.source, stripe.Charge)
     assert transactions.retrieve(newest.id).net == newest.amount - newest.fee
     assert to.client.v1.balance.retrieve().pending[0].amount > 0
@@ -146,7 +147,7 @@ def delayed_debits(to: Teller) -> None:
     waiting = to.debit(DEBIT_SUCCEEDS)
     assert (waiting.status, waiting.payment_status) == ("complete", "unpaid")
     failing, disputed = to.debit(DEBIT_FAILS), to.debit(DEBIT_DISPUTED)
-    eventually(lambda: to.session(waiting.id).payment_status == "paid")
+    until(lambda: to.session(waiting.id).payment_status == "paid")
     to.told("checkout.session.async_payment_failed")
     assert to.session(failing.id).payment_status == "unpaid"
     assert isinstance(failing.payment_intent, stripe.PaymentIntent)
@@ -154,7 +155,7 @@ def delayed_debits(to: Teller) -> None:
     assert canceled.status == "canceled"
     assert isinstance(disputed.payment_intent, stripe.PaymentIntent)
     paid_by = {"payment_intent": disputed.payment_intent.id}
-    [dispute] = eventually(lambda: to.client.v1.disputes.list(paid_by).data)
+    [dispute] = until(lambda: to.client.v1.disputes.list(paid_by).data)
     assert dispute.status == "lost"
 
 
@@ -165,8 +166,7 @@ def disputes(to: Teller) -> None:
     api = to.client.v1.disputes
     charges = [to.charge(card).id for card in (FRAUD, FRAUD, FRAUD, INQUIRY)]
     won, lost, given_in, inquiry = (
-        eventually(lambda charge=charge: api.list({"charge": charge}).data)[0].id
-        for charge in charges
+        until(lambda charge=charge: api.list({"charge": charge}).data)[0].id for charge in charges
     )
     for dispute, verdict in ((won, "winning_evidence"), (lost, "losing_evidence")):
         answered = api.update(dispute, {"evidence": {"uncategorized_text": verdict}})
@@ -174,8 +174,8 @@ def disputes(to: Teller) -> None:
     assert api.close(given_in).status == "lost"
     assert api.retrieve(inquiry).status == "warning_needs_response"
     assert api.close(inquiry).status == "warning_closed"
-    eventually(lambda: api.retrieve(won).status == "won")
-    eventually(lambda: api.retrieve(lost).status == "lost")
+    until(lambda: api.retrieve(won).status == "won")
+    until(lambda: api.retrieve(lost).status == "lost")
 
 
 @story
@@ -183,7 +183,7 @@ def early_fraud_warnings(to: Teller) -> None:
     to.switch(dispute_delay_s=0)
     charge = to.charge(WARNED)
     api = to.client.v1.radar.early_fraud_warnings
-    [warning] = eventually(lambda: api.list({"charge": charge.id}).data)
+    [warning] = until(lambda: api.list({"charge": charge.id}).data)
     assert api.retrieve(warning.id).actionable
 
 
@@ -242,7 +242,7 @@ def refunds_that_take_longer(to: Teller) -> None:
     api = to.client.v1.refunds
     for card, ends in ((REFUND_PENDING, "succeeded"), (REFUND_FAILS, "failed")):
         refund = api.create({"charge": to.charge(card).id})
-        eventually(lambda id=refund.id, ends=ends: api.retrieve(id).status == ends)
+        until(lambda id=refund.id, ends=ends: api.retrieve(id).status == ends)
     to.switch(refund_outcome="requires_action")
     waiting = api.create({"charge": to.charge().id, "instructions_email": "customer@example.com"})
     assert api.cancel(waiting.id).status == "canceled"

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.conftest import Sandbox, eventually, pay, session_params
-from tests.stack import free_port
+from sandbox.demo.postgres import free_port
+from tests.sandbox.conftest import Sandbox, pay, session_params
+from tests.stack import until
 
 VERSION = "2026-05-27.dahlia"
 CREATE = "POST /v1/checkout/sessions"
@@ -169,7 +170,7 @@ def test_a_key_under_way_is_a_conflict_that_a_retry_outlasts(sandbox: Sandbox) -
     sandbox.set(api_delay_s=3)
     with ThreadPoolExecutor() as elsewhere:
         first = elsewhere.submit(ask, client_with(sandbox.url), key)
-        eventually(lambda: creations(sandbox))
+        until(lambda: creations(sandbox))
         sandbox.set(api_delay_s=0)
         with pytest.raises(stripe.APIError, match="in-progress request") as refused:
             ask(client_with(sandbox.url), key)

@@ -297,6 +297,13 @@ def test_a_value_that_can_not_be_used_is_refused_by_name(refusal, name, value, s
     assert refusal(**{name: value}).startswith(f"{name} {sentence}")
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, field in Settings.model_fields.items() if field.annotation is str]
+)
+def test_no_setting_of_text_has_a_second_line(refusal, name):
+    assert refusal(**{name.upper(): "one\ntwo"}) == f"{name.upper()} {ONE_LINE}"
+
+
 def test_a_value_that_is_a_secret_is_not_repeated_in_the_refusal(refusal):
     told = refusal(STRIPE_SECRET_KEY="sk_prod_payflow", STRIPE_WEBHOOK_SECRET="payflow_hook")
     assert "sk_prod_payflow" not in told

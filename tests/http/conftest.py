@@ -39,6 +39,11 @@ def hidden_fields(page: str) -> dict[str, str]:
     return {pair[1]: pair[2] for pair in pairs if pair}
 
 
+def words_of(markup: str) -> str:
+    """What a person reads of a page or letter."""
+    return " ".join(re.sub(r"<style.*?</style>|<[^>]+>", " ", markup, flags=re.DOTALL).split())
+
+
 @pytest.fixture
 def world(world: World) -> World:
     """The stand-in delivers nothing by itself: these tests say when an event arrives."""
@@ -62,6 +67,12 @@ def submit(
 ) -> Callable[..., TestResponse]:
     """Open the form, fill it in and send it."""
     return lambda **changes: client.post("/checkout", data=fill_in(**changes))
+
+
+@pytest.fixture
+def send(client: FlaskClient) -> Callable[..., TestResponse]:
+    """Send a form that is filled in already."""
+    return lambda form, **changes: client.post("/checkout", data=form | changes)
 
 
 def sign(
@@ -148,12 +159,46 @@ def statements(
     db.engine.dispose()
 
 
-# --- what is done to a payment, by hand and by time -------------------------------------------
+# --- of the one payment that there is ---------------------------------------------------------
+
+
+@pytest.fixture
+def page_of(rows: Callable[..., list[Any]]) -> Callable[[], str]:
+    """The address of the payment's page."""
+
+    def address() -> str:
+        ((payment_id,),) = rows("SELECT id FROM payments")
+        return f"/payments/{payment_id}"
+
+    return address
+
+
+@pytest.fixture
+def intent(rows: Callable[..., list[Any]]) -> Callable[[], str]:
+    """Its PaymentIntent's id, as it is known here."""
+
+    def read() -> str:
+        ((found,),) = rows("SELECT payment_intent_id FROM attempts")
+        return str(found)
+
+    return read
+
+
+@pytest.fixture
+def charge(at_stripe: Callable[..., dict[str, Any]]) -> Callable[[], str]:
+    """Its newest charge's id at Stripe."""
+    return lambda: at_stripe("charges")["data"][0]["id"]
+
+
+@pytest.fixture
+def letters(rows: Callable[..., list[Any]]) -> Callable[[], list[str]]:
+    """The kinds of the letters that are owed or were sent, by name."""
+    return lambda: [kind for (kind,) in rows("SELECT kind FROM emails ORDER BY kind")]
 
 
 @pytest.fixture
 def receipt(rows: Callable[..., list[Any]]) -> Callable[[], str]:
-    """The receipt number of the one payment that there is."""
+    """Its receipt number."""
 
     def read() -> str:
         ((found,),) = rows("SELECT receipt_number FROM payments")
@@ -170,6 +215,9 @@ def paid(
     event = completed()
     assert deliver(event).status_code == 200
     return event
+
+
+# --- what is done by hand and by time --------------------------------------------------------
 
 
 @pytest.fixture
@@ -197,6 +245,12 @@ def asked(world: World) -> Callable[..., list[str]]:
         ]
 
     return read
+
+
+@pytest.fixture
+def list_was_just_read(rows: Callable[..., list[Any]]) -> None:
+    """Payflow has been running here for a while: no walk is due, nor the list of events."""
+    rows("INSERT INTO sweep_state (id, events_read_to) VALUES (1, now()) RETURNING 1")
 
 
 def foreign_session(at_stripe: Callable[..., dict[str, Any]]) -> dict[str, Any]:

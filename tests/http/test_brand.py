@@ -30,6 +30,8 @@ def test_the_colours_are_a_stylesheet_that_browsers_keep_until_it_changes(client
     theirs, styled = style_of(decked_out)
     assert ours != theirs
     assert "--brand: #4338ca;" in plain.text
+    for ground in ("#f5f6f9", "#0d111b"):
+        assert f"--ground: {ground};" in plain.text
     assert "--brand: #ffd400;" in styled.text
     assert "--on-brand: #10172a;" in styled.text
     assert styled.headers["Content-Type"] == "text/css; charset=utf-8"

@@ -10,12 +10,6 @@ CREATE = "/v1/checkout/sessions"
 
 
 @pytest.fixture
-def send(client):
-    """Send a form that is filled in already."""
-    return lambda form, **changes: client.post("/checkout", data=form | changes)
-
-
-@pytest.fixture
 def send_at_once(app, client):
     """Send forms from as many tabs of one browser at the same time."""
 

@@ -9,8 +9,9 @@ from uuid import UUID
 import pytest
 
 from payflow import gateway
+from sandbox.demo.postgres import free_port
 from tests.http.conftest import FORM, hidden_fields
-from tests.stack import free_port, until
+from tests.stack import until
 
 CREATE = "/v1/checkout/sessions"
 
@@ -26,11 +27,6 @@ def cut_off(installed, client):
         return browser.post("/checkout", data=form)
 
     return post
-
-
-@pytest.fixture
-def send(client):
-    return lambda form, **changes: client.post("/checkout", data=form | changes)
 
 
 def test_a_refusal_of_stripes_is_shown_in_its_words(fill_in, send, rows, world):

@@ -75,15 +75,6 @@ def checked(at_once):
 
 
 @pytest.fixture
-def intent(rows):
-    def read():
-        ((found,),) = rows("SELECT payment_intent_id FROM attempts")
-        return found
-
-    return read
-
-
-@pytest.fixture
 def payment_id(rows):
     def read():
         ((found,),) = rows("SELECT id FROM payments")

@@ -11,25 +11,21 @@ import pytest
 import requests
 from aiosmtpd.controller import Controller
 
+from sandbox.demo.postgres import free_port
 from tests.http.conftest import FORM, hidden_fields
-from tests.stack import Program, free_port, until
+from tests.stack import Web, Worker, until
 
 
 @pytest.fixture
-def mortal_web(app: Any, variables: dict[str, str]) -> Iterator[tuple[Program, str]]:
-    """A web server of the test's own, to be killed, and its address."""
-    url = f"http://127.0.0.1:{free_port()}"
-    web = Program(
-        "gunicorn", "-c", "gunicorn.conf.py", "-b", url.removeprefix("http://"), "wsgi:app",
-        environment=variables,
-    )  # fmt: skip
-    until(lambda: answers(url))
-    yield web, url
+def mortal_web(app: Any, variables: dict[str, str]) -> Iterator[Web]:
+    """A web server of the test's own, to be killed."""
+    web = Web(f"http://127.0.0.1:{free_port()}", variables)
+    yield web
     web.stop()
 
 
 def test_web_killed_between_the_rows_commit_and_stripes_answer(mortal_web, world, rows):
-    web, url = mortal_web
+    web, url = mortal_web, mortal_web.url
     browser = requests.Session()
     form = FORM | hidden_fields(browser.get(url).text)
     world.set(api_delay_s=2)
@@ -48,7 +44,6 @@ def test_web_killed_between_the_rows_commit_and_stripes_answer(mortal_web, world
     world.set(api_delay_s=0)
     rows("UPDATE attempts SET claimed_at = claimed_at - interval '1 min' RETURNING id")
     web.start()
-    until(lambda: answers(url))
     # While Stripe is still at the dead process's question, it answers 409: the customer clicks on.
     answer = until(lambda: _redirect_of(browser.post(f"{url}/checkout", data=form,
                                                      allow_redirects=False)))  # fmt: skip
@@ -74,7 +69,7 @@ def test_worker_killed_in_the_middle_of_a_delivery(app, variables, submit, deliv
     controller = Controller(sink, hostname="127.0.0.1", port=free_port())
     controller.start()
     environment = variables | {"MAIL_PORT": str(controller.port)}
-    worker = Program("flask", "--app", "wsgi", "worker", environment=environment)
+    worker = Worker(environment)
     try:
         session_page = submit().location
         world.pay(session_page)
@@ -119,10 +114,3 @@ def message_id(letter: str) -> str:
     found = re.search(r"^Message-ID: *(\S+)", letter, re.MULTILINE)
     assert found
     return found[1]
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/readyz", timeout=2).ok
-    except requests.RequestException:
-        return False

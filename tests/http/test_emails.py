@@ -12,7 +12,7 @@ import pytest
 from payflow import emails
 from payflow.db import db
 from payflow.models import Email
-from tests.http.conftest import sign
+from tests.http.conftest import sign, words_of
 
 WORD_JOINER = "\u2060"
 
@@ -42,10 +42,6 @@ def letter(mailbox, work):
 def header(letter, name):
     (value,) = [value for key, value in letter["headers"] if key.lower() == name.lower()]
     return value
-
-
-def words_of(html):
-    return " ".join(re.sub(r"<style.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL).split())
 
 
 def test_a_payment_sends_a_receipt_and_a_letter_to_the_owner(pay, mailbox, work, rows):

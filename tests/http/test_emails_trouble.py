@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from payflow import emails
+from sandbox.demo.postgres import free_port
 from tests.mail_servers import (
     ELSEWHERE,
     Forgetful,
@@ -18,7 +19,6 @@ from tests.mail_servers import (
     mail_server,
     silent_server,
 )
-from tests.stack import free_port
 
 STATES = "SELECT state, tries, sent_at IS NOT NULL FROM emails"
 JOBS = """SELECT status::text, attempts, scheduled_at - now() FROM procrastinate_jobs

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sandbox.demo.postgres import free_port
 from tests.http.conftest import sign
-from tests.stack import free_port
 
 
 @pytest.fixture

@@ -6,13 +6,9 @@ import re
 
 import pytest
 
-from tests.http.conftest import FORM, hidden_fields, retold, sign
+from tests.http.conftest import FORM, hidden_fields, retold, sign, words_of
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
-
-
-def words_of(page):
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def test_the_browsers_language_is_answered(client):

@@ -5,8 +5,9 @@ from threading import Barrier
 
 import pytest
 
+from sandbox.demo.postgres import free_port
 from tests.http.conftest import FORM, hidden_fields
-from tests.stack import free_port, until
+from tests.stack import until
 
 CREATE = "/v1/checkout/sessions"
 AMPLE = "1000 per hour"

@@ -14,21 +14,15 @@ import requests
 from flask_migrate import upgrade
 
 from payflow import clock, sweep
-from sandbox.demo.postgres import Postgres
+from sandbox.demo.postgres import Postgres, free_port
 from sandbox.desk.presets import PRESETS
 from tests.http.conftest import FORM, hidden_fields, retold, sign
 from tests.mail_servers import Hasty, Keeper, mail_server
-from tests.stack import Program, free_port, until
+from tests.stack import Web, Worker, until
 
 MINUTE, SECOND, DAY = timedelta(minutes=1), timedelta(seconds=1), timedelta(days=1)
 STATUS = "SELECT status FROM payments ORDER BY created_at"
 DOWN = [{"on": "* /v1/*", "fault": "reset_before"}]
-
-
-@pytest.fixture
-def list_was_just_read(rows):
-    """Payflow has been running here for a while: no walk is due, nor the list of events."""
-    rows("INSERT INTO sweep_state (id, events_read_to) VALUES (1, now()) RETURNING 1")
 
 
 # --- Postgres --------------------------------------------------------------------------------
@@ -51,22 +45,11 @@ def mortal_site(mortal_postgres, installed, variables):
     }  # fmt: skip
     with installed(**settings).app_context():
         upgrade()
-    web = Program(
-        "gunicorn", "-c", "gunicorn.conf.py", "-b", url.removeprefix("http://"), "wsgi:app",
-        environment=settings,
-    )  # fmt: skip
-    worker = Program("flask", "--app", "wsgi", "worker", environment=settings)
-    until(lambda: is_ready(url))
+    worker = Worker(settings)
+    web = Web(url, settings)
     yield url, worker
     worker.stop()
     web.stop()
-
-
-def is_ready(url):
-    try:
-        return requests.get(f"{url}/readyz", timeout=5).ok
-    except requests.RequestException:
-        return False
 
 
 def test_postgres_killed_under_load_loses_no_event_and_no_letter(

@@ -6,7 +6,7 @@ import pytest
 
 from payflow.payment_words import SHOWN
 from payflow.web.payments import LATE
-from tests.http.conftest import retold
+from tests.http.conftest import retold, words_of
 
 UNPAID = {"status": "complete", "payment_status": "unpaid"}
 OVER = {"status": "expired", "payment_status": "unpaid"}
@@ -14,26 +14,12 @@ NOBODYS = "7d0a2b4e-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
-def page_of(rows):
-    """The address of the payment's page."""
-
-    def address():
-        ((payment_id,),) = rows("SELECT id FROM payments")
-        return f"/payments/{payment_id}"
-
-    return address
-
-
-@pytest.fixture
-def payment(app, submit, completed, deliver, world, at_stripe, rows):
+def payment(app, submit, completed, deliver, world, at_stripe, charge, rows):
     """Bring a payment into a state, by what the stand-in for Stripe tells of it."""
 
     def tell(kind):
         for event in reversed(world.events(kind)):
             assert deliver(event).status_code == 200
-
-    def charge():
-        return at_stripe("charges")["data"][0]["id"]
 
     def refund(amount):
         deliver(completed())
@@ -97,11 +83,6 @@ def payment(app, submit, completed, deliver, world, at_stripe, rows):
             assert deliver(event).status_code == 200
 
     return bring_into
-
-
-def words_of(page):
-    """What a person reads: the page without its markup."""
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 WORDS = [

@@ -15,11 +15,6 @@ STATUS = "SELECT status, captured, refunded FROM payments"
 
 
 @pytest.fixture
-def charge(at_stripe):
-    return lambda: at_stripe("charges")["data"][0]["id"]
-
-
-@pytest.fixture
 def paid_twice(submit, world, deliver, rows):
     """A payment of which two sessions were paid."""
     first = submit().location

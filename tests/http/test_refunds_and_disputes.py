@@ -13,11 +13,6 @@ STATUS = "SELECT status, captured, refunded, dispute FROM payments"
 
 
 @pytest.fixture
-def charge(at_stripe):
-    return lambda: at_stripe("charges")["data"][0]["id"]
-
-
-@pytest.fixture
 def told(world, deliver):
     """Deliver all events of a kind, oldest first."""
 
@@ -26,11 +21,6 @@ def told(world, deliver):
             assert deliver(event).status_code == 200
 
     return tell
-
-
-@pytest.fixture
-def letters(rows):
-    return lambda: [kind for (kind,) in rows("SELECT kind FROM emails ORDER BY kind")]
 
 
 # --- refunds ---------------------------------------------------------------------------------

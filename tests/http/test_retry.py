@@ -5,8 +5,8 @@ from threading import Barrier
 
 import pytest
 
+from sandbox.demo.postgres import free_port
 from tests.http.conftest import hidden_fields, retold
-from tests.stack import free_port
 
 CREATE = "/v1/checkout/sessions"
 FAILED = "checkout.session.async_payment_failed"
@@ -14,15 +14,6 @@ SUCCEEDED = "checkout.session.async_payment_succeeded"
 NOBODYS = "7d0a2b4e-0000-4000-8000-000000000001"
 UNPAID = {"status": "complete", "payment_status": "unpaid"}
 ATTEMPTS = "SELECT number, session_status, superseded_at IS NULL FROM attempts ORDER BY number"
-
-
-@pytest.fixture
-def page_of(rows):
-    def address():
-        ((payment_id,),) = rows("SELECT id FROM payments")
-        return f"/payments/{payment_id}"
-
-    return address
 
 
 @pytest.fixture

@@ -14,11 +14,7 @@ MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 STATUS = "SELECT status FROM payments ORDER BY created_at"
 SESSIONS, EVENTS = "/v1/checkout/sessions/", "/v1/events"
 
-
-@pytest.fixture(autouse=True)
-def _list_was_just_read(rows):
-    """Payflow has been running here for a while: no walk is due, nor the list of events."""
-    rows("INSERT INTO sweep_state (id, events_read_to) VALUES (1, now()) RETURNING 1")
+pytestmark = pytest.mark.usefixtures("list_was_just_read")
 
 
 @pytest.fixture
@@ -31,17 +27,6 @@ def sweep_now(app):
         return report
 
     return run
-
-
-@pytest.fixture
-def intent(rows):
-    """The PaymentIntent of the one payment that there is."""
-
-    def read():
-        ((found,),) = rows("SELECT payment_intent_id FROM attempts")
-        return found
-
-    return read
 
 
 # --- payments that are not settled -----------------------------------------------------------

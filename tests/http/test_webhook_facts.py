@@ -31,11 +31,6 @@ def status(rows):
     return read
 
 
-@pytest.fixture
-def letters(rows):
-    return lambda: [kind for (kind,) in rows("SELECT kind FROM emails ORDER BY kind")]
-
-
 # --- order -----------------------------------------------------------------------------------
 
 

@@ -7,13 +7,13 @@ from contextlib import ExitStack, suppress
 from time import sleep
 
 import pytest
-import requests
 import stripe
 
 from payflow import clock
 from payflow.web import webhooks
+from sandbox.demo.postgres import free_port
 from tests.http.conftest import retold, sign
-from tests.stack import WEBHOOK_SECRET, Program, free_port, until
+from tests.stack import WEBHOOK_SECRET, Web, answers
 
 # Of 50 kB each: more than a system keeps for a client that takes none of it (Linux: 4 MB).
 ANSWERS = 120
@@ -218,15 +218,9 @@ def one_thread(variables):
     """The port of a web server of one thread that has a second's patience with its clients."""
     port = free_port()
     settings = {"GUNICORN_CMD_ARGS": "--workers=1 --threads=1", "CLIENT_PATIENCE": "1"}
-    web = Program(
-        "gunicorn", "-c", "gunicorn.conf.py", "-b", f"127.0.0.1:{port}", "wsgi:app",
-        environment=variables | settings,
-    )  # fmt: skip
-    try:
-        until(lambda: answers(port))
-        yield port
-    finally:
-        web.stop()
+    web = Web(f"http://127.0.0.1:{port}", variables | settings)
+    yield port
+    web.stop()
 
 
 @pytest.mark.usefixtures("nothing_stored", "app", "world")
@@ -235,7 +229,7 @@ def test_a_delivery_that_stops_in_the_middle_does_not_hold_its_thread(one_thread
     head = f"POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1:{one_thread}\r\n"
     assert answer_to(head, one_thread) == b""
     assert answer_to(f"{head}Content-Length: 100\r\n\r\n{{", one_thread) == b"HTTP/1.1 400"
-    assert answers(one_thread)
+    assert answers(f"http://127.0.0.1:{one_thread}/healthz")
 
 
 @pytest.mark.usefixtures("app", "world")
@@ -243,7 +237,7 @@ def test_connections_on_which_nothing_is_said_hold_no_thread(one_thread):
     with ExitStack() as silent:
         for _ in range(40):
             silent.enter_context(socket.create_connection(("127.0.0.1", one_thread)))
-        assert answers(one_thread)
+        assert answers(f"http://127.0.0.1:{one_thread}/healthz")
 
 
 @pytest.mark.usefixtures("app", "world")
@@ -258,7 +252,7 @@ def test_answers_that_nobody_takes_do_not_hold_their_thread(one_thread):
             for _ in range(ANSWERS):
                 deaf.sendall(request)
                 sleep(0.02)
-        assert answers(one_thread)
+        assert answers(f"http://127.0.0.1:{one_thread}/healthz")
 
 
 def answer_to(begun, port):
@@ -266,10 +260,3 @@ def answer_to(begun, port):
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(begun.encode())
         return connection.recv(12)
-
-
-def answers(port):
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).ok
-    except requests.RequestException:
-        return False

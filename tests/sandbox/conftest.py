@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,12 +19,14 @@ from urllib.parse import urljoin
 import pytest
 import requests
 import stripe
+from playwright.sync_api import Page
 
 from tests.contract.recordings import BOOKS
 
 SECRET = "whsec_payflow_sandbox_tests"
 VERSION = "2026-05-27.dahlia"
 ROOT = Path(__file__).resolve().parents[2]
+PAY = re.compile("^Pay ")
 
 STARTED = re.compile(r"sandbox: Stripe (http://\S+) · mailbox \S+ · SMTP 127\.0\.0\.1:(\d+)")
 
@@ -140,16 +142,6 @@ class Endpoint:
         self._server.server_close()
 
 
-def eventually(look: Callable[[], Any], within_s: float = 8.0) -> Any:
-    """The first true answer of ``look``; fails if there is none in time."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    pytest.fail(f"nothing within {within_s} s")
-
-
 @pytest.fixture(scope="session")
 def running() -> Iterator[Sandbox]:
     sandbox = start_sandbox()
@@ -221,6 +213,17 @@ def card_form(number: str = "4242424242424242", **changes: str) -> dict[str, str
         "name": "Test Customer",
         **changes,
     }
+
+
+def fill_card(page: Page, number: str) -> None:
+    """The hosted page in a browser, filled in and sent."""
+    page.get_by_label("Email").fill("ada@example.com")
+    page.get_by_label("Card number").fill(number)
+    page.get_by_label("Expiration").fill("12 / 34")
+    page.get_by_label("CVC").fill("123")
+    page.get_by_label("Cardholder name").fill("Ada Example")
+    page.get_by_role("button", name=PAY).click()
+    page.wait_for_load_state()
 
 
 def page_after(answer: requests.Response) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import stripe
 
-from .conftest import Endpoint, Sandbox, client_of, eventually, session_params, start_sandbox
+from tests.stack import until
+
+from .conftest import Endpoint, Sandbox, client_of, session_params, start_sandbox
 from .merchant import expire_one, paid
 
 HOUR = 60 * 60
@@ -28,7 +30,7 @@ def test_sessions_expire_when_the_clock_passes_their_time(
     sandbox.advance(HOUR)
     assert client.v1.checkout.sessions.retrieve(first.id).status == "expired"
     assert client.v1.checkout.sessions.retrieve(second.id).status == "open"
-    (told,) = eventually(lambda: endpoint.of_type("checkout.session.expired"))
+    (told,) = until(lambda: endpoint.of_type("checkout.session.expired"))
     assert told.event["created"] == first.expires_at
 
 
@@ -60,13 +62,13 @@ def test_retries_come_when_the_clock_says_so(
     sandbox.set(retry_schedule_s=[HOUR])
     endpoint.status = 500
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
-    eventually(lambda: endpoint.received)
+    until(lambda: endpoint.received)
     (event,) = client.v1.events.list().data
     page = f"/events/{event.id}"
-    eventually(lambda: sandbox.get(page).text.count('class="attempt"') == 1)
+    until(lambda: sandbox.get(page).text.count('class="attempt"') == 1)
     endpoint.status = 200
     sandbox.advance(HOUR)
-    eventually(lambda: client.v1.events.retrieve(event.id).pending_webhooks == 0)
+    until(lambda: client.v1.events.retrieve(event.id).pending_webhooks == 0)
     assert len(endpoint.received) == 2
 
 
@@ -78,9 +80,9 @@ def test_a_clock_moved_past_all_retries_makes_them_all(
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
     (event,) = client.v1.events.list().data
     page = f"/events/{event.id}"
-    eventually(lambda: sandbox.get(page).text.count('class="attempt"') == 1)
+    until(lambda: sandbox.get(page).text.count('class="attempt"') == 1)
     sandbox.advance(24 * HOUR)
-    eventually(lambda: sandbox.get(page).text.count('class="attempt"') == 4)
+    until(lambda: sandbox.get(page).text.count('class="attempt"') == 4)
     assert len(endpoint.received) == 4
 
 
@@ -182,7 +184,7 @@ def test_what_fell_due_while_nobody_was_there_is_dated_when_it_is_done(tmp_path:
     try:
         client = client_of(second)
         since: Any = {"created": {"gte": restarted}}
-        (event,) = eventually(lambda: client.v1.events.list(since).data)
+        (event,) = until(lambda: client.v1.events.list(since).data)
         assert (event.type, event.data.object["id"]) == ("checkout.session.expired", made.id)
     finally:
         second.stop()

@@ -10,8 +10,9 @@ import stripe
 
 from sandbox import faults, settings
 from sandbox.store import Store
+from tests.stack import until
 
-from .conftest import SECRET, Endpoint, Sandbox, client_of, eventually, pay, session_params
+from .conftest import SECRET, Endpoint, Sandbox, client_of, pay, session_params
 from .merchant import expire_one
 
 SESSIONS = "POST /v1/checkout/sessions"
@@ -125,7 +126,7 @@ def test_a_timeout_leaves_the_effect_or_nothing(sandbox: Sandbox, fault: str, ma
     with pytest.raises(requests.ReadTimeout):
         create(sandbox, timeout=0.5)
     assert sessions(sandbox) == made
-    again = eventually(lambda: (answer := create(sandbox)).status_code == 200 and answer)
+    again = until(lambda: (answer := create(sandbox)).status_code == 200 and answer)
     assert again.headers.get("Idempotent-Replayed") == ("true" if made else None)
     assert sessions(sandbox) == 1
 
@@ -166,11 +167,11 @@ def test_a_duplicate_comes_twice_with_the_same_bytes(
 ) -> None:
     sandbox.set(delivery_faults=[rule("duplicate", "checkout.session.*")])
     pay(client.v1.checkout.sessions.create(session_params()))
-    first, second = eventually(
+    first, second = until(
         lambda: len(found := endpoint.of_type("checkout.session.completed")) == 2 and found
     )
     assert first.body == second.body
-    eventually(lambda: endpoint.of_type("charge.updated"))
+    until(lambda: endpoint.of_type("charge.updated"))
     assert len(endpoint.of_type("payment_intent.succeeded")) == 1
 
 
@@ -179,13 +180,13 @@ def test_a_dropped_event_never_comes_and_the_list_still_knows_it(
 ) -> None:
     sandbox.set(delivery_faults=[rule("drop", "checkout.session.completed")])
     assert pay(client.v1.checkout.sessions.create(session_params())).status_code == 303
-    eventually(lambda: endpoint.of_type("charge.updated"))
+    until(lambda: endpoint.of_type("charge.updated"))
     assert endpoint.of_type("checkout.session.completed") == []
     (lost,) = client.v1.events.list({"type": "checkout.session.completed"}).data
     assert "✕ lost" in sandbox.get(f"/events/{lost.id}").text
     sandbox.set(delivery_faults=[])
     sandbox.post(f"/events/{lost.id}/send")
-    eventually(lambda: endpoint.of_type("checkout.session.completed"))
+    until(lambda: endpoint.of_type("checkout.session.completed"))
 
 
 def test_a_delayed_event_comes_later_and_the_customer_does_not_wait(
@@ -193,10 +194,10 @@ def test_a_delayed_event_comes_later_and_the_customer_does_not_wait(
 ) -> None:
     sandbox.set(delivery_faults=[rule("delay", "checkout.session.completed", seconds=3600)])
     assert pay(client.v1.checkout.sessions.create(session_params())).status_code == 303
-    eventually(lambda: endpoint.of_type("charge.updated"))
+    until(lambda: endpoint.of_type("charge.updated"))
     assert endpoint.of_type("checkout.session.completed") == []
     sandbox.post("/_sandbox/clock", json={"advance_s": 3600})
-    eventually(lambda: endpoint.of_type("checkout.session.completed"))
+    until(lambda: endpoint.of_type("checkout.session.completed"))
 
 
 def test_reordered_events_overtake_each_other(
@@ -205,7 +206,7 @@ def test_reordered_events_overtake_each_other(
     sandbox.set(delivery_faults=[rule("reorder", seconds=1.5)])
     for _ in range(3):
         pay(client.v1.checkout.sessions.create(session_params()))
-    eventually(lambda: len(endpoint.received) >= 12)
+    until(lambda: len(endpoint.received) >= 12)
     made = [event.id for event in client.v1.events.list({"limit": 100}).data][::-1]
     came = [item.event["id"] for item in endpoint.received]
     assert came != [event for event in made if event in came]
@@ -218,7 +219,7 @@ def test_a_bad_signature_does_not_verify_and_the_retry_does(
     sandbox.set(retry_schedule_s=[0.1], delivery_faults=[rule(fault, times=1)])
     endpoint.status = 400
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
-    eventually(lambda: len(endpoint.received) == 2)
+    until(lambda: len(endpoint.received) == 2)
     bad, good = endpoint.received
     with pytest.raises(stripe.SignatureVerificationError):
         stripe.Webhook.construct_event(bad.body, bad.headers["Stripe-Signature"], SECRET)
@@ -282,12 +283,12 @@ def test_a_dropped_event_arrives_when_it_is_sent_again(
     client = client_of(sandbox)
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
     (event,) = client.v1.events.list().data
-    eventually(lambda: "Never sent." in sandbox.get(f"/events/{event.id}").text)
+    until(lambda: "Never sent." in sandbox.get(f"/events/{event.id}").text)
     assert sandbox.post(f"/events/{event.id}/send").status_code == 303
-    eventually(lambda: endpoint.received)
+    until(lambda: endpoint.received)
     sandbox.set(delivery_faults=[])
     expire_one(client)
-    eventually(lambda: len({item.event["id"] for item in endpoint.received}) == 2)
+    until(lambda: len({item.event["id"] for item in endpoint.received}) == 2)
     assert len(endpoint.received) == 2
 
 
@@ -296,7 +297,7 @@ def test_faults_of_the_way_and_of_the_sending_add_up(sandbox: Sandbox, endpoint:
     sandbox.set(delivery_faults=[delay, twice])
     client = client_of(sandbox)
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
-    eventually(lambda: len(endpoint.received) == 2)
+    until(lambda: len(endpoint.received) == 2)
     assert endpoint.received[0].body == endpoint.received[1].body
 
 
@@ -355,7 +356,7 @@ def lost(client: stripe.StripeClient, sandbox: Sandbox, *, busy: bool) -> list[b
     wanted: Any = {"type": "checkout.session.expired"}
     told = [event.id for event in client.v1.events.list({"limit": 100, **wanted}).data][::-1]
     pages = [
-        eventually(
+        until(
             lambda event=event: (
                 (page := sandbox.get(f"/events/{event}").text).count("attempt-") and page
             )
@@ -380,7 +381,7 @@ def test_a_strange_event_is_signed_well_and_the_retry_is_as_it_should_be(
     sandbox.set(retry_schedule_s=[0.1], delivery_faults=[rule(fault, times=1)])
     endpoint.status = 500
     expire_one(client)
-    strange, plain = eventually(lambda: len(endpoint.received) == 2 and endpoint.received)
+    strange, plain = until(lambda: len(endpoint.received) == 2 and endpoint.received)
     for item in (strange, plain):
         stripe.WebhookSignature.verify_header(
             item.body.decode(), item.headers["Stripe-Signature"], SECRET

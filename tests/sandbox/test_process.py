@@ -18,7 +18,8 @@ import pytest
 import requests
 import stripe
 
-from tests.stack import free_port
+from sandbox.demo.postgres import free_port
+from tests.stack import until
 
 from .conftest import (
     ROOT,
@@ -27,7 +28,6 @@ from .conftest import (
     Sandbox,
     card_form,
     client_of,
-    eventually,
     pay,
     session_params,
     start_sandbox,
@@ -88,7 +88,7 @@ def test_a_signal_ends_it_though_an_endpoint_has_not_answered(
     made = client_of(sandbox).v1.checkout.sessions.create(session_params())
     with pytest.raises(requests.ReadTimeout):  # the customer is held: the endpoint is slow
         requests.post(made.url or "", data=card_form(), timeout=0.3)
-    eventually(lambda: endpoint.begun == 4)
+    until(lambda: endpoint.begun == 4)
     sandbox.process.send_signal(getattr(signal, name))
     assert sandbox.process.wait(5) == 0
     assert sandbox.process.stdout is not None
@@ -176,7 +176,7 @@ def test_a_session_expires_by_the_clock(
     made = client.v1.checkout.sessions.create(session_params())
     moved = sandbox.post("/_sandbox/clock", json={"advance_s": 24 * 3600})
     assert moved.status_code == 200
-    told = eventually(lambda: endpoint.of_type("checkout.session.expired"))
+    told = until(lambda: endpoint.of_type("checkout.session.expired"))
     assert told[0].event["data"]["object"]["status"] == "expired"
     assert told[0].event["request"] == {"id": None, "idempotency_key": None}
     assert client.v1.checkout.sessions.retrieve(made.id).status == "expired"
@@ -206,13 +206,13 @@ def test_a_second_process_on_the_same_folder_is_refused_and_disturbs_nothing(
     hook = ("--webhook-url", endpoint.url, "--webhook-secret", SECRET)
     first = start_sandbox("--data", str(tmp_path), *hook)
     expire_one(client_of(first))
-    eventually(lambda: endpoint.begun == 1)
+    until(lambda: endpoint.begun == 1)
     second = run("--port", "0", "--data", str(tmp_path))
     assert second.returncode == 2
     assert f"another sandbox runs on {tmp_path}" in second.stderr
     endpoint.open.set()
     expire_one(client_of(first))
-    eventually(lambda: len({item.event["id"] for item in endpoint.received}) == 2)
+    until(lambda: len({item.event["id"] for item in endpoint.received}) == 2)
     assert endpoint.begun == 2
     assert first.stop() == 0
 
@@ -251,7 +251,7 @@ def test_the_first_thing_after_a_restart_is_dated_by_the_moved_clock(tmp_path: P
 
 def first_answers(port: int, number: int) -> list[str]:
     """Asked before the server serves, as soon as it listens: when its answers are from."""
-    lines = [eventually(lambda: connected(port)) for _ in range(number)]
+    lines = [until(lambda: connected(port)) for _ in range(number)]
     for line in lines:
         line.sendall(b"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     answers = [line.makefile("rb").read().decode() for line in lines]

@@ -6,7 +6,8 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import Sandbox, eventually, session_params
+from tests.sandbox.conftest import Sandbox, session_params
+from tests.stack import until
 
 KEY = {"Authorization": "Bearer sk_test_payflow", "Idempotency-Key": "payment-1-attempt-1"}
 
@@ -59,7 +60,7 @@ def test_a_key_in_use_is_a_conflict_and_later_gives_the_first_answer(
         )
     )
     first.start()
-    eventually(lambda: len(sandbox.get("/_sandbox/requests.json").json()) == 1)
+    until(lambda: len(sandbox.get("/_sandbox/requests.json").json()) == 1)
     sandbox.set(api_delay_s=0)
     with pytest.raises(stripe.StripeError) as refused:
         client.v1.checkout.sessions.create(session_params(), {"idempotency_key": "k1"})
@@ -89,7 +90,7 @@ def test_a_client_that_gave_up_waiting_finds_the_effect(sandbox: Sandbox) -> Non
         response = requests.post(url, form, headers=KEY, timeout=5)
         return response if response.status_code == 200 else None
 
-    again = eventually(answer)
+    again = until(answer)
     assert again.headers["Idempotent-Replayed"] == "true"
     listed = requests.get(url, headers=KEY, timeout=5).json()["data"]
     assert [session["id"] for session in listed] == [again.json()["id"]]

@@ -13,12 +13,12 @@ from tests.sandbox.conftest import (
     Endpoint,
     Sandbox,
     card_form,
-    eventually,
     page_after,
     pay,
     price,
     session_params,
 )
+from tests.stack import until
 
 
 def page_of(url: str | None) -> str:
@@ -117,7 +117,7 @@ def test_a_declined_card_leaves_the_session_open(
     assert f'value="{number}"' in page
     found = client.v1.checkout.sessions.retrieve(made.id, {"expand": ["payment_intent"]})
     assert (found.status, found.payment_status, found.url) == ("open", "unpaid", made.url)
-    told = eventually(lambda: endpoint.of_type("payment_intent.payment_failed"))
+    told = until(lambda: endpoint.of_type("payment_intent.payment_failed"))
     intent = told[0].event["data"]["object"]
     assert intent["last_payment_error"]["code"] == code
     assert intent["last_payment_error"].get("decline_code") == decline_code

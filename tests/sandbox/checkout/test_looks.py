@@ -1,37 +1,19 @@
 """The hosted page and the desk in a real browser: on a phone, in the dark, for everybody."""
 
-import re
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 import stripe
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.sandbox.conftest import Sandbox, pay, session_params
+from tests.accessibility import is_too_wide, violations
+from tests.sandbox.conftest import PAY, Sandbox, fill_card, pay, session_params
 
-PAY = re.compile("^Pay ")
 SIZES = {"phone": (390, 844), "desktop": (1200, 800)}
 
 
-def complaints_about(page: Page) -> list[Any]:
-    """axe's violations, and a page that must be scrolled sideways."""
-    found: list[Any] = [
-        (violation["id"], [node["target"] for node in violation["nodes"]])
-        for violation in Axe().run(page).response["violations"]
-    ]
-    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-        found.append("it is wider than the window")
-    return found
-
-
-def fill_card(page: Page, number: str) -> None:
-    page.get_by_label("Email").fill("ada@example.com")
-    page.get_by_label("Card number").fill(number)
-    page.get_by_label("Expiration").fill("12 / 34")
-    page.get_by_label("CVC").fill("123")
-    page.get_by_label("Cardholder name").fill("Ada Example")
-    page.get_by_role("button", name=PAY).click()
+def complaints_about(page: Page) -> list[str]:
+    return violations(page) + ["it is wider than the window"] * is_too_wide(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -6,7 +6,8 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import Endpoint, Sandbox, eventually, page_after, pay, session_params
+from tests.sandbox.conftest import Endpoint, Sandbox, page_after, pay, session_params
+from tests.stack import until
 
 ASKED = ["4000000000003220", "4000002500003155", "4000002760003184", "4000008400001629"]
 
@@ -39,7 +40,7 @@ def test_the_bank_asks_before_anything_is_charged(
     assert intent.next_action.type == "use_stripe_sdk"
     assert client.v1.charges.list().data == []
     assert client.v1.checkout.sessions.retrieve(made.id).status == "open"
-    told = eventually(lambda: endpoint.of_type("payment_intent.requires_action"))
+    told = until(lambda: endpoint.of_type("payment_intent.requires_action"))
     assert told[0].event["data"]["object"]["id"] == intent.id
 
 
@@ -66,7 +67,7 @@ def test_who_fails_it_is_told_and_keeps_the_form(
     assert "We are unable to authenticate your payment method." in page
     assert 'value="4000002760003184"' in page
     assert 'value="12 / 34"' in page
-    (told,) = eventually(lambda: endpoint.of_type("payment_intent.payment_failed"))
+    (told,) = until(lambda: endpoint.of_type("payment_intent.payment_failed"))
     intent = told.event["data"]["object"]
     assert intent["status"] == "requires_payment_method"
     assert intent["last_payment_error"]["code"] == "payment_intent_authentication_failure"
@@ -114,7 +115,7 @@ def test_a_session_left_at_the_bank_expires_and_its_payment_intent_with_it(
     made = client.v1.checkout.sessions.create(session_params())
     pay(made, "4000002760003184")
     client.v1.checkout.sessions.expire(made.id)
-    (told,) = eventually(lambda: endpoint.of_type("payment_intent.canceled"))
+    (told,) = until(lambda: endpoint.of_type("payment_intent.canceled"))
     intent = told.event["data"]["object"]
     assert (intent["status"], intent["next_action"]) == ("canceled", None)
     assert "This page has expired" in page_after(challenge(made, "complete"))

@@ -8,7 +8,8 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import Endpoint, Sandbox, eventually, pay, session_params
+from tests.sandbox.conftest import Endpoint, Sandbox, pay, session_params
+from tests.stack import until
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_refund_is_made_by_a_button(
     assert (refund.amount, refund.status) == (250, "succeeded")
     page = press(sandbox, f"/payments/{paid.id}/refunds/{refund.id}", status="failed")
     assert client.v1.refunds.retrieve(refund.id).status == "failed"
-    eventually(lambda: endpoint.of_type("refund.failed"))
+    until(lambda: endpoint.of_type("refund.failed"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_dispute_is_opened_lost_and_reversed_by_buttons(
     assert client.v1.disputes.retrieve(dispute.id).status == "lost"
     press(sandbox, way, outcome="reversed")
     assert client.v1.disputes.retrieve(dispute.id).status == "won"
-    eventually(lambda: endpoint.of_type("charge.dispute.funds_reinstated"))
+    until(lambda: endpoint.of_type("charge.dispute.funds_reinstated"))
 
 
 def test_an_inquiry_becomes_a_chargeback_by_a_button(
@@ -147,7 +148,7 @@ def test_a_delivery_is_shown_with_its_headers_body_and_answer(
     client: stripe.StripeClient, sandbox: Sandbox, endpoint: Endpoint, paid: Any
 ) -> None:
     event = client.v1.events.list({"type": "checkout.session.completed"}).data[0]
-    page = eventually(
+    page = until(
         lambda: "✓ delivered" in (text := sandbox.get(f"/events/{event.id}").text) and text
     )
     (item,) = endpoint.of_type("checkout.session.completed")
@@ -295,7 +296,7 @@ def test_each_endpoint_has_its_attempts_its_payload_and_its_button(
     pay(client.v1.checkout.sessions.create(session_params()))
     (event,) = client.v1.events.list({"type": "checkout.session.completed"}).data
     way = f"/events/{event.id}"
-    eventually(lambda: sandbox.get(way).text.count('class="attempt"') == 2)
+    until(lambda: sandbox.get(way).text.count('class="attempt"') == 2)
     page = unescape(sandbox.get(way).text).replace("<wbr>", "")
     assert f"{old.id}</span> · version 2024-06-20" in page
     assert page.count('"ui_mode": "hosted_page"') == 1
@@ -304,7 +305,7 @@ def test_each_endpoint_has_its_attempts_its_payload_and_its_button(
     assert "Send again to all" in page
     before = len(endpoint.of_type("checkout.session.completed"))
     press(sandbox, f"{way}/send", endpoint=old.id)
-    eventually(lambda: len(endpoint.of_type("checkout.session.completed")) == before + 1)
+    until(lambda: len(endpoint.of_type("checkout.session.completed")) == before + 1)
     assert sandbox.get(way).text.count('class="attempt"') == 3
     page = unescape(sandbox.get("/deliveries").text).replace("<wbr>", "")
     assert "The sandbox never sends payout.paid: Stripe would." in page

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import Sandbox, eventually
+from tests.sandbox.conftest import Sandbox
+from tests.stack import until
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +112,7 @@ def test_the_mailbox_is_emptied_by_a_reset(sandbox: Sandbox) -> None:
     message = letter(Subject="gone")
     message.set_content("hello")
     send(sandbox, message)
-    eventually(lambda: letters(sandbox))
+    until(lambda: letters(sandbox))
     sandbox.post("/_sandbox/reset")
     assert letters(sandbox) == []
 

@@ -7,7 +7,8 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import Endpoint, Sandbox, eventually, page_after, price, session_params
+from tests.sandbox.conftest import Endpoint, Sandbox, page_after, price, session_params
+from tests.stack import until
 
 SUCCEEDS = "AT611904300234573201"
 SUCCEEDS_LATE = "AT321904300235473204"
@@ -55,9 +56,9 @@ def test_a_debit_is_complete_and_unpaid_until_the_bank_answers(
     charge = found.payment_intent.latest_charge
     assert (charge.status, charge.paid, charge.amount_refunded) == ("pending", False, 0)
     assert charge.payment_method_details.sepa_debit.last4 == "3201"
-    (told,) = eventually(lambda: endpoint.of_type("checkout.session.completed"))
+    (told,) = until(lambda: endpoint.of_type("checkout.session.completed"))
     assert told.event["data"]["object"]["payment_status"] == "unpaid"
-    eventually(lambda: endpoint.of_type("payment_intent.processing"))
+    until(lambda: endpoint.of_type("payment_intent.processing"))
     assert "The debit has been ordered" in requests.get(made.url or "", timeout=5).text
 
 
@@ -72,12 +73,12 @@ def test_a_debit_that_succeeds_is_told_later(
     let_time_pass(slow, after_s - 5)
     assert session_now(client, made.id).payment_status == "unpaid"
     let_time_pass(slow, 5)
-    (told,) = eventually(lambda: endpoint.of_type("checkout.session.async_payment_succeeded"))
+    (told,) = until(lambda: endpoint.of_type("checkout.session.async_payment_succeeded"))
     assert told.event["data"]["object"]["payment_status"] == "paid"
     found = session_now(client, made.id)
     assert (found.payment_status, found.payment_intent.status) == ("paid", "succeeded")
     assert found.payment_intent.latest_charge.paid is True
-    eventually(lambda: endpoint.of_type("payment_intent.succeeded"))
+    until(lambda: endpoint.of_type("payment_intent.succeeded"))
 
 
 @pytest.mark.parametrize(
@@ -95,8 +96,8 @@ def test_a_debit_that_fails_leaves_the_session_complete_and_unpaid(
     made = client.v1.checkout.sessions.create(session_params())
     debit(made, iban)
     let_time_pass(slow, 61)
-    eventually(lambda: endpoint.of_type("checkout.session.async_payment_failed"))
-    eventually(lambda: endpoint.of_type("payment_intent.payment_failed"))
+    until(lambda: endpoint.of_type("checkout.session.async_payment_failed"))
+    until(lambda: endpoint.of_type("payment_intent.payment_failed"))
     found = session_now(client, made.id)
     assert (found.status, found.payment_status) == ("complete", "unpaid")
     assert found.payment_intent.status == "requires_payment_method"
@@ -114,7 +115,7 @@ def test_one_debit_succeeds_and_is_disputed(
     made = client.v1.checkout.sessions.create(session_params())
     debit(made, DISPUTED)
     let_time_pass(slow, 120)
-    eventually(lambda: endpoint.of_type("charge.dispute.created"))
+    until(lambda: endpoint.of_type("charge.dispute.created"))
     assert session_now(client, made.id).payment_intent.latest_charge.disputed is True
 
 

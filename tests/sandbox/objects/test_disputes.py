@@ -6,8 +6,9 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import Endpoint, Sandbox, eventually, pay, session_params
+from tests.sandbox.conftest import Endpoint, Sandbox, pay, session_params
 from tests.sandbox.merchant import charge_of, paid, types_about
+from tests.stack import until
 
 FRAUD = "4000000000000259"
 NOT_RECEIVED = "4000000000002685"
@@ -49,7 +50,7 @@ def test_a_dispute_takes_the_money_and_wants_an_answer(
     assert [item.amount for item in dispute.balance_transactions] == [-1250]
     assert dispute.balance_transactions[0].fee == 1500
     assert client.v1.charges.retrieve(dispute.charge).disputed
-    (created,) = eventually(lambda: endpoint.of_type("charge.dispute.created"))
+    (created,) = until(lambda: endpoint.of_type("charge.dispute.created"))
     assert created.event["data"]["object"]["id"] == dispute.id
     assert created.event["request"] == {"id": None, "idempotency_key": None}
     assert kinds(client) == ["created", "funds_withdrawn"]
@@ -121,7 +122,7 @@ def test_a_lost_dispute_can_be_reversed(
     client.v1.disputes.close(dispute.id)
     url = f"/_sandbox/disputes/{dispute.id}"
     assert sandbox.post(url, json={"outcome": "reversed"}).json()["status"] == "won"
-    eventually(lambda: endpoint.of_type("charge.dispute.funds_reinstated"))
+    until(lambda: endpoint.of_type("charge.dispute.funds_reinstated"))
     again = sandbox.post(url, json={"outcome": "reversed"})
     assert again.status_code == 400
     assert "stays so" in again.json()["error"]
@@ -171,7 +172,7 @@ def test_an_early_fraud_warning_is_no_dispute(
     sandbox.advance(60)
     (warning,) = client.v1.radar.early_fraud_warnings.list({"payment_intent": intent}).data
     assert client.v1.radar.early_fraud_warnings.retrieve(warning.id).actionable
-    (told,) = eventually(lambda: endpoint.of_type("radar.early_fraud_warning.created"))
+    (told,) = until(lambda: endpoint.of_type("radar.early_fraud_warning.created"))
     assert told.event["data"]["object"]["id"] == warning.id
     assert client.v1.disputes.list().data == []
 
@@ -183,7 +184,7 @@ def test_a_bank_opens_a_dispute_by_a_persons_hand(
     wanted = {"charge": charge, "reason": "duplicate", "amount": 1000}
     made = sandbox.post("/_sandbox/disputes", json=wanted).json()
     assert (made["amount"], made["reason"]) == (1000, "duplicate")
-    eventually(lambda: endpoint.of_type("charge.dispute.funds_withdrawn"))
+    until(lambda: endpoint.of_type("charge.dispute.funds_withdrawn"))
     twice = sandbox.post("/_sandbox/disputes", json=wanted)
     assert (twice.status_code, "disputed already" in twice.json()["error"]) == (400, True)
     lost = sandbox.post(f"/_sandbox/disputes/{made['id']}", json={"outcome": "lost"}).json()

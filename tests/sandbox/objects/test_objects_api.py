@@ -6,8 +6,9 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import Endpoint, Sandbox, eventually, pay, price, session_params
+from tests.sandbox.conftest import Endpoint, Sandbox, pay, price, session_params
 from tests.sandbox.merchant import charge_of, paid
+from tests.stack import until
 
 KEY = {"Authorization": "Bearer sk_test_payflow"}
 
@@ -45,10 +46,10 @@ def test_a_charge_can_be_written_on_and_tells_so(
     client: stripe.StripeClient, endpoint: Endpoint
 ) -> None:
     charge = charge_of(client, paid(client)).id
-    eventually(lambda: endpoint.of_type("charge.updated"))
+    until(lambda: endpoint.of_type("charge.updated"))
     changed = client.v1.charges.update(charge, {"description": "Books"})
     assert changed.description == "Books"
-    told = eventually(lambda: endpoint.of_type("charge.updated")[1:])
+    told = until(lambda: endpoint.of_type("charge.updated")[1:])
     assert told[0].event["data"]["previous_attributes"] == {"description": None}
 
 
@@ -62,9 +63,9 @@ def test_a_charge_learns_its_fee_a_moment_later(
     client: stripe.StripeClient, endpoint: Endpoint
 ) -> None:
     intent = paid(client)
-    (told,) = eventually(lambda: endpoint.of_type("charge.succeeded"))
+    (told,) = until(lambda: endpoint.of_type("charge.succeeded"))
     assert told.event["data"]["object"]["balance_transaction"] is None
-    (updated,) = eventually(lambda: endpoint.of_type("charge.updated"))
+    (updated,) = until(lambda: endpoint.of_type("charge.updated"))
     assert updated.event["data"]["previous_attributes"] == {"balance_transaction": None}
     expand = ["latest_charge.balance_transaction"]
     found = client.v1.payment_intents.retrieve(intent, {"expand": expand}).latest_charge
@@ -151,10 +152,10 @@ def test_events_are_filtered_by_how_their_delivery_went(
 ) -> None:
     sandbox.set(retry_schedule_s=[])
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
-    eventually(lambda: client.v1.events.list({"delivery_success": True}).data)
+    until(lambda: client.v1.events.list({"delivery_success": True}).data)
     endpoint.status = 500
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
-    (bad,) = eventually(lambda: client.v1.events.list({"delivery_success": False}).data)
+    (bad,) = until(lambda: client.v1.events.list({"delivery_success": False}).data)
     good = client.v1.events.list({"delivery_success": True}).data
     assert bad.id not in [event.id for event in good]
     wanted: Any = {"types": ["checkout.session.*"], "created": {"gte": bad.created - 60}}

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.conftest import Endpoint, Sandbox, eventually, pay, price, session_params
+from tests.sandbox.conftest import Endpoint, Sandbox, pay, price, session_params
 from tests.sandbox.merchant import charge_of, paid, types_about
+from tests.stack import until
 
 PENDING = "4000000000007726"
 FAILS = "4000000000005126"
@@ -26,8 +27,8 @@ def test_a_full_refund_gives_all_back_and_is_told_twice(
     assert made.reason == "requested_by_customer"
     charge = charge_of(client, intent)
     assert (charge.refunded, charge.amount_refunded, made.charge) == (True, 1250, charge.id)
-    (created,) = eventually(lambda: endpoint.of_type("refund.created"))
-    (refunded,) = eventually(lambda: endpoint.of_type("charge.refunded"))
+    (created,) = until(lambda: endpoint.of_type("refund.created"))
+    (refunded,) = until(lambda: endpoint.of_type("charge.refunded"))
     assert created.event["data"]["object"]["id"] == made.id
     assert refunded.event["data"]["object"]["amount_refunded"] == 1250
     assert refunded.event["data"]["previous_attributes"]["amount_refunded"] == 0
@@ -120,7 +121,7 @@ def test_a_refund_that_succeeded_can_fail_later(
     made = client.v1.refunds.create({"payment_intent": intent})
     assert made.status == "succeeded"
     sandbox.advance(10 * MINUTE)
-    (told,) = eventually(lambda: endpoint.of_type("refund.failed"))
+    (told,) = until(lambda: endpoint.of_type("refund.failed"))
     assert told.event["data"]["object"]["failure_reason"] == "expired_or_canceled_card"
     found = client.v1.refunds.retrieve(made.id, {"expand": ["failure_balance_transaction"]})
     assert found.status == "failed"
@@ -162,7 +163,7 @@ def test_a_refund_in_the_dashboard_is_told_like_any_other(
     intent = paid(client)
     answer = sandbox.post("/_sandbox/refunds", json={"payment_intent": intent, "amount": 500})
     assert answer.json()["amount"] == 500
-    (told,) = eventually(lambda: endpoint.of_type("refund.created"))
+    (told,) = until(lambda: endpoint.of_type("refund.created"))
     assert told.event["request"]["idempotency_key"] is None
     assert charge_of(client, intent).amount_refunded == 500
     too_much = sandbox.post("/_sandbox/refunds", json={"payment_intent": intent, "amount": 751})

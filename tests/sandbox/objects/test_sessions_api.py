@@ -7,7 +7,8 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import Endpoint, Sandbox, eventually, pay, price, session_params
+from tests.sandbox.conftest import Endpoint, Sandbox, pay, price, session_params
+from tests.stack import until
 
 
 def test_a_created_session_can_be_retrieved(client: stripe.StripeClient) -> None:
@@ -235,7 +236,7 @@ def test_expiring_ends_an_open_session_and_tells_so(
     made = client.v1.checkout.sessions.create(session_params())
     expired = client.v1.checkout.sessions.expire(made.id)
     assert (expired.status, expired.payment_status, expired.url) == ("expired", "unpaid", None)
-    told = eventually(lambda: endpoint.of_type("checkout.session.expired"))
+    told = until(lambda: endpoint.of_type("checkout.session.expired"))
     assert told[0].event["data"]["object"]["id"] == made.id
     assert told[0].event["request"]["id"].startswith("req_")
     with pytest.raises(stripe.InvalidRequestError, match="status of `expired`"):
@@ -289,7 +290,7 @@ def test_the_version_asked_for_is_echoed(client: stripe.StripeClient) -> None:
 def test_events_are_listed_newest_first_and_paged(client: stripe.StripeClient) -> None:
     before = int(time.time())
     pay(client.v1.checkout.sessions.create(session_params()))
-    eventually(lambda: client.v1.events.list({"type": "charge.updated"}).data)
+    until(lambda: client.v1.events.list({"type": "charge.updated"}).data)
     everything = client.v1.events.list({"created": {"gte": before}})
     assert [event.type for event in everything.data] == [
         "charge.updated",

@@ -15,12 +15,12 @@ from tests.sandbox.conftest import (
     Endpoint,
     Sandbox,
     client_of,
-    eventually,
     pay,
     session_params,
     start_sandbox,
 )
 from tests.sandbox.merchant import expire_one, paid, types_about
+from tests.stack import until
 
 ALL_TYPES = {
     "payment_intent.created",
@@ -35,7 +35,7 @@ def test_a_payment_is_told_in_signed_events(
 ) -> None:
     made = client.v1.checkout.sessions.create(session_params(client_reference_id="Zoë"))
     pay(made)
-    eventually(lambda: len(endpoint.at_once) == 4)
+    until(lambda: len(endpoint.at_once) == 4)
     assert {item.event["type"] for item in endpoint.at_once} == ALL_TYPES
     for item in endpoint.at_once:
         signature = item.headers["Stripe-Signature"]
@@ -81,10 +81,10 @@ def test_with_a_delay_the_customer_goes_at_once_and_events_come_later(
     assert time.monotonic() - started < HELD_AT_MOST_S
     sandbox.set(webhook_delay_s=0)
     expire_one(client)
-    eventually(lambda: endpoint.received)
+    until(lambda: endpoint.received)
     assert len(endpoint.at_once) == 1
     sandbox.advance(3600)
-    eventually(lambda: {item.event["type"] for item in endpoint.at_once} > ALL_TYPES)
+    until(lambda: {item.event["type"] for item in endpoint.at_once} > ALL_TYPES)
 
 
 @pytest.mark.parametrize("status", [301, 400, 500])
@@ -94,9 +94,9 @@ def test_whatever_is_no_2xx_is_sent_again(
     sandbox.set(retry_schedule_s=[0.1])
     endpoint.status = status
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
-    eventually(lambda: endpoint.received)
+    until(lambda: endpoint.received)
     endpoint.status = 200
-    eventually(lambda: len(endpoint.received) == 2)
+    until(lambda: len(endpoint.received) == 2)
     first, second = endpoint.received
     assert first.body == second.body
 
@@ -107,15 +107,15 @@ def test_a_retry_is_signed_anew_and_ends_what_is_pending(
     sandbox.set(retry_schedule_s=[1.1])  # the signature's time is in whole seconds
     endpoint.status = 500
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
-    eventually(lambda: endpoint.received)
+    until(lambda: endpoint.received)
     event = client.v1.events.list().data[0]
     assert event.pending_webhooks == 1
     endpoint.status = 200
-    eventually(lambda: len(endpoint.received) == 2)
+    until(lambda: len(endpoint.received) == 2)
     first, second = (item.headers["Stripe-Signature"] for item in endpoint.received)
     assert first != second
     stripe.Webhook.construct_event(endpoint.received[1].body, second, SECRET)
-    eventually(lambda: client.v1.events.retrieve(event.id).pending_webhooks == 0)
+    until(lambda: client.v1.events.retrieve(event.id).pending_webhooks == 0)
 
 
 def test_an_endpoint_that_is_down_is_tried_as_often_as_the_schedule_says(
@@ -125,7 +125,7 @@ def test_an_endpoint_that_is_down_is_tried_as_often_as_the_schedule_says(
     endpoint.status = 503
     client.v1.checkout.sessions.expire(client.v1.checkout.sessions.create(session_params()).id)
     event = client.v1.events.list().data[0]
-    eventually(lambda: "given up" in sandbox.get(f"/events/{event.id}").text)
+    until(lambda: "given up" in sandbox.get(f"/events/{event.id}").text)
     assert len(endpoint.received) == 3
     undelivered = client.v1.events.list({"delivery_success": False}).data
     assert [item.id for item in undelivered] == [event.id]
@@ -143,7 +143,7 @@ def test_deliveries_switched_off_wait_and_come_once_switched_on(
     assert endpoint.received == []
     assert {event.pending_webhooks for event in client.v1.events.list().data} == {1}
     sandbox.set(deliver=True)
-    eventually(lambda: len(endpoint.at_once) == 4)
+    until(lambda: len(endpoint.at_once) == 4)
 
 
 def test_an_event_can_be_sent_again_by_hand(
@@ -152,11 +152,11 @@ def test_an_event_can_be_sent_again_by_hand(
     pay(client.v1.checkout.sessions.create(session_params()))
     (first,) = endpoint.of_type("checkout.session.completed")
     page = f"/events/{first.event['id']}"
-    eventually(lambda: "✓ delivered" in sandbox.get(page).text)
+    until(lambda: "✓ delivered" in sandbox.get(page).text)
     assert sandbox.post(f"{page}/send").status_code == 303
-    eventually(lambda: len(endpoint.of_type("checkout.session.completed")) == 2)
+    until(lambda: len(endpoint.of_type("checkout.session.completed")) == 2)
     assert endpoint.of_type("checkout.session.completed")[1].body == first.body
-    eventually(lambda: sandbox.get(page).text.count('class="attempt"') == 2)
+    until(lambda: sandbox.get(page).text.count('class="attempt"') == 2)
 
 
 def test_without_an_endpoint_events_are_kept_and_told_to_nobody(
@@ -167,7 +167,7 @@ def test_without_an_endpoint_events_are_kept_and_told_to_nobody(
     assert {event.pending_webhooks for event in client.v1.events.list().data} == {0}
     sandbox.set(webhook_url=endpoint.url)
     expire_one(client)
-    eventually(lambda: endpoint.of_type("checkout.session.expired"))
+    until(lambda: endpoint.of_type("checkout.session.expired"))
     assert ALL_TYPES.isdisjoint(item.event["type"] for item in endpoint.received)
 
 
@@ -177,7 +177,7 @@ def test_a_session_left_behind_by_a_decline_cancels_its_payment_intent_when_it_e
     made = client.v1.checkout.sessions.create(session_params())
     pay(made, "4000000000000002")
     client.v1.checkout.sessions.expire(made.id)
-    (told,) = eventually(lambda: endpoint.of_type("payment_intent.canceled"))
+    (told,) = until(lambda: endpoint.of_type("payment_intent.canceled"))
     assert told.event["data"]["object"]["status"] == "canceled"
 
 
@@ -188,7 +188,7 @@ def test_state_and_undelivered_events_survive_a_restart(tmp_path: Path, endpoint
     first.set(retry_schedule_s=[1.0])
     made = client_of(first).v1.checkout.sessions.create(session_params())
     pay(made)
-    eventually(lambda: len(endpoint.at_once) == 4)
+    until(lambda: len(endpoint.at_once) == 4)
     first.process.kill()
     first.process.wait()
     endpoint.status = 200
@@ -196,7 +196,7 @@ def test_state_and_undelivered_events_survive_a_restart(tmp_path: Path, endpoint
     try:
         found = client_of(second).v1.checkout.sessions.retrieve(made.id)
         assert found.payment_status == "paid"
-        eventually(lambda: len(endpoint.at_once) == 8)
+        until(lambda: len(endpoint.at_once) == 8)
         assert {item.event["type"] for item in endpoint.at_once[4:]} == ALL_TYPES
     finally:
         assert first.process.stdout is not None
@@ -211,7 +211,7 @@ def test_an_event_under_way_when_the_process_was_killed_is_sent_by_the_next(
     hook = ("--webhook-url", endpoint.url, "--webhook-secret", SECRET)
     first = start_sandbox("--data", str(tmp_path), *hook)
     expire_one(client_of(first))
-    eventually(lambda: endpoint.begun == 1)
+    until(lambda: endpoint.begun == 1)
     first.process.kill()
     first.process.wait()
     assert first.process.stdout is not None
@@ -219,7 +219,7 @@ def test_an_event_under_way_when_the_process_was_killed_is_sent_by_the_next(
     assert endpoint.received == []  # nobody took the answer down
     second = start_sandbox("--data", str(tmp_path))
     try:
-        eventually(lambda: client_of(second).v1.events.list({"delivery_success": True}).data)
+        until(lambda: client_of(second).v1.events.list({"delivery_success": True}).data)
         assert len({item.event["id"] for item in endpoint.received}) == 1
         assert endpoint.begun == 2
     finally:
@@ -235,7 +235,7 @@ def test_an_endpoint_that_hangs_keeps_no_other_waiting(
     made = client.v1.webhook_endpoints.create(wanted)
     for _ in range(40):
         expire_one(client)
-    eventually(lambda: len(endpoint.received) == 40)
+    until(lambda: len(endpoint.received) == 40)
     assert hanging.received == []
     client.v1.webhook_endpoints.delete(made.id)
     hanging.close()
@@ -248,13 +248,13 @@ def test_nothing_forgotten_by_a_reset_is_sent_after_it(
     for _ in range(2 * AT_ONCE):
         expire_one(client)
     forgotten = {event.id for event in client.v1.events.list({"limit": 100}).data}
-    eventually(lambda: endpoint.begun == AT_ONCE)
+    until(lambda: endpoint.begun == AT_ONCE)
     sandbox.post("/_sandbox/reset")
     expire_one(client)
     (event,) = client.v1.events.list().data
     endpoint.open.set()
-    eventually(lambda: event.id in {item.event["id"] for item in endpoint.received})
-    eventually(lambda: len(endpoint.received) == AT_ONCE + 1)
+    until(lambda: event.id in {item.event["id"] for item in endpoint.received})
+    until(lambda: len(endpoint.received) == AT_ONCE + 1)
     came = {item.event["id"] for item in endpoint.received}
     assert len(came & forgotten) == AT_ONCE < len(forgotten)
 
@@ -278,8 +278,8 @@ def test_a_retry_waits_for_its_time_after_a_slow_answer_and_a_moved_clock(
     sandbox.set(retry_schedule_s=[1.0])
     endpoint.status, endpoint.slow_s = 500, 1.0
     expire_one(client)
-    eventually(lambda: endpoint.received)
+    until(lambda: endpoint.received)
     endpoint.status = 200
-    eventually(lambda: len(endpoint.received) == 2)
+    until(lambda: len(endpoint.received) == 2)
     first, second = (item.at for item in endpoint.received)
     assert second - first >= 2.0

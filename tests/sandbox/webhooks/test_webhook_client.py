@@ -10,8 +10,9 @@ import pytest
 import stripe
 
 from sandbox.webhooks import webhook_client
-from tests.sandbox.conftest import SECRET, Sandbox, eventually
+from tests.sandbox.conftest import SECRET, Sandbox
 from tests.sandbox.merchant import expire_one
+from tests.stack import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -105,12 +106,10 @@ def test_what_was_written_is_not_written_again_when_the_line_is_cut(
     it = rude(hangs_up_on_the_second)
     sandbox.set(webhook_url=it.url, webhook_secret=SECRET, retry_schedule_s=[])
     expire_one(client)
-    eventually(lambda: len(delivered(client)) == 1)
+    until(lambda: len(delivered(client)) == 1)
     expire_one(client)
-    (lost,) = eventually(lambda: undelivered(client))
-    page = eventually(
-        lambda: (page := sandbox.get(f"/events/{lost}").text).count("attempt-") and page
-    )
+    (lost,) = until(lambda: undelivered(client))
+    page = until(lambda: (page := sandbox.get(f"/events/{lost}").text).count("attempt-") and page)
     assert "Not answered" in page
     assert page.count('class="attempt"') == 1
     assert (it.posts, it.lines) == (2, 1)
@@ -131,7 +130,7 @@ def test_a_line_that_was_closed_meanwhile_is_not_used(
     sandbox.set(webhook_url=it.url, webhook_secret=SECRET, retry_schedule_s=[])
     for number in (1, 2, 3):
         expire_one(client)
-        eventually(lambda number=number: len(delivered(client)) == number)
+        until(lambda number=number: len(delivered(client)) == number)
     assert (it.posts, it.lines) == (3, 3)
 
 
@@ -152,7 +151,7 @@ def test_lines_to_endpoints_of_the_past_are_closed(rude: Any) -> None:
         answer = webhook_client.post(f"http://user-{number}@127.0.0.1:{port}", b"{}", "t=1,v1=0")
         assert answer.status == 200
     # Both ends of each line are this process's.
-    eventually(
+    until(
         lambda: len(os.listdir("/proc/self/fd")) <= before + 2 * webhook_client.MOST_LINES_KEPT + 2
     )
 

@@ -7,8 +7,9 @@ import pytest
 import requests
 import stripe
 
-from tests.sandbox.conftest import SECRET, Endpoint, Sandbox, eventually, session_params
+from tests.sandbox.conftest import SECRET, Endpoint, Sandbox, session_params
 from tests.sandbox.merchant import expire_one, paid
+from tests.stack import until
 
 EXPIRED = "checkout.session.expired"
 
@@ -33,8 +34,8 @@ def test_an_endpoint_gets_its_own_signature_under_a_secret_told_once(
     assert made.secret.startswith("whsec_")
     assert "secret" not in client.v1.webhook_endpoints.retrieve(made.id).to_dict()
     expire_one(client)
-    (first,) = eventually(lambda: endpoint.of_type(EXPIRED))
-    (second,) = eventually(lambda: other.of_type(EXPIRED))
+    (first,) = until(lambda: endpoint.of_type(EXPIRED))
+    (second,) = until(lambda: other.of_type(EXPIRED))
     assert first.body == second.body
     assert first.event["pending_webhooks"] == 2
     stripe.Webhook.construct_event(first.body, first.headers["Stripe-Signature"], SECRET)
@@ -43,7 +44,7 @@ def test_an_endpoint_gets_its_own_signature_under_a_secret_told_once(
     with pytest.raises(stripe.SignatureVerificationError):
         stripe.Webhook.construct_event(second.body, signature, SECRET)
     event = first.event["id"]
-    eventually(lambda: client.v1.events.retrieve(event).pending_webhooks == 0)
+    until(lambda: client.v1.events.retrieve(event).pending_webhooks == 0)
 
 
 def test_an_endpoint_hears_only_of_what_it_asked_for(
@@ -52,7 +53,7 @@ def test_an_endpoint_hears_only_of_what_it_asked_for(
     added(client, other, enabled_events=["charge.succeeded"])
     expire_one(client)
     paid(client)
-    eventually(lambda: other.received and endpoint.of_type(EXPIRED))
+    until(lambda: other.received and endpoint.of_type(EXPIRED))
     assert {item.event["type"] for item in other.received} == {"charge.succeeded"}
 
 
@@ -62,10 +63,10 @@ def test_an_endpoint_switched_off_hears_nothing_until_it_is_on_again(
     made = added(client, other)
     assert client.v1.webhook_endpoints.update(made.id, {"disabled": True}).status == "disabled"
     expire_one(client)
-    eventually(lambda: endpoint.of_type(EXPIRED))
+    until(lambda: endpoint.of_type(EXPIRED))
     assert client.v1.webhook_endpoints.update(made.id, {"disabled": False}).status == "enabled"
     expire_one(client)
-    eventually(lambda: len(endpoint.of_type(EXPIRED)) == 2 and other.received)
+    until(lambda: len(endpoint.of_type(EXPIRED)) == 2 and other.received)
     assert len(other.received) == 1
 
 
@@ -76,14 +77,14 @@ def test_what_waits_for_an_endpoint_is_given_up_when_it_is_switched_off(
     other.status = 500
     made = added(client, other)
     expire_one(client)
-    eventually(lambda: other.received)
+    until(lambda: other.received)
     client.v1.webhook_endpoints.update(made.id, {"disabled": True})
     sandbox.advance(120)
     types: Any = {"delivery_success": False}
-    eventually(lambda: len(client.v1.events.list(types).data) == 1)
+    until(lambda: len(client.v1.events.list(types).data) == 1)
     client.v1.webhook_endpoints.update(made.id, {"disabled": False})
     expire_one(client)
-    eventually(lambda: len({item.event["id"] for item in other.received}) == 2)
+    until(lambda: len({item.event["id"] for item in other.received}) == 2)
     assert len(other.received) == 2
 
 
@@ -94,7 +95,7 @@ def test_what_waits_follows_the_command_lines_endpoint_to_its_new_address(
     expire_one(client)
     sandbox.set(webhook_url=other.url, webhook_secret="whsec_payflow_new")
     sandbox.advance(3600)
-    (told,) = eventually(lambda: other.of_type(EXPIRED))
+    (told,) = until(lambda: other.of_type(EXPIRED))
     signature = told.headers["Stripe-Signature"]
     stripe.Webhook.construct_event(told.body, signature, "whsec_payflow_new")
     assert endpoint.received == []
@@ -107,11 +108,11 @@ def test_what_a_deleted_endpoint_never_got_is_not_undelivered(
     other.status = 500
     made = added(client, other)
     expire_one(client)
-    eventually(lambda: other.received and endpoint.received)
+    until(lambda: other.received and endpoint.received)
     undelivered: Any = {"delivery_success": False}
     assert len(client.v1.events.list(undelivered).data) == 1
     client.v1.webhook_endpoints.delete(made.id)
-    eventually(lambda: client.v1.events.list(undelivered).data == [])
+    until(lambda: client.v1.events.list(undelivered).data == [])
 
 
 def test_the_customer_is_held_for_each_endpoint_however_often_one_is_told(
@@ -141,7 +142,7 @@ def test_a_deleted_endpoint_is_gone(
     made = added(client, other)
     assert client.v1.webhook_endpoints.delete(made.id).deleted
     expire_one(client)
-    eventually(lambda: endpoint.of_type(EXPIRED))
+    until(lambda: endpoint.of_type(EXPIRED))
     assert other.received == []
     with pytest.raises(stripe.InvalidRequestError) as refused:
         client.v1.webhook_endpoints.retrieve(made.id)
@@ -156,7 +157,7 @@ def test_the_command_lines_endpoint_is_one_of_them(
     client.v1.webhook_endpoints.update(its.id, {"url": other.url})
     assert sandbox.get("/_sandbox/settings").json()["webhook_url"] == other.url
     expire_one(client)
-    (told,) = eventually(lambda: other.of_type(EXPIRED))
+    (told,) = until(lambda: other.of_type(EXPIRED))
     stripe.Webhook.construct_event(told.body, told.headers["Stripe-Signature"], SECRET)
     assert endpoint.received == []
 
@@ -200,8 +201,8 @@ def test_each_endpoint_is_told_in_its_own_version(
     added(client, other, api_version="2019-05-16")
     paid(client)
     completed = "checkout.session.completed"
-    (new,) = eventually(lambda: endpoint.of_type(completed))
-    (old,) = eventually(lambda: other.of_type(completed))
+    (new,) = until(lambda: endpoint.of_type(completed))
+    (old,) = until(lambda: other.of_type(completed))
     assert (new.event["api_version"], old.event["api_version"]) == (
         "2026-05-27.dahlia",
         "2019-05-16",
@@ -218,7 +219,7 @@ def test_refunds_stand_inside_the_charge_in_an_older_version(
     intent = paid(client)
     made = client.v1.refunds.create({"payment_intent": intent, "amount": 100})
     client.v1.refunds.create({"payment_intent": intent, "amount": 200})
-    first, second = eventually(
+    first, second = until(
         lambda: endpoint.of_type("charge.refunded")[1:] and endpoint.of_type("charge.refunded")
     )
     listed = sorted(
