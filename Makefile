@@ -22,8 +22,8 @@ test: setup chromium lint ## run every check, the browser's included
 quick: setup lint ## lint, types and the domain's tests: for while you work
 	@$(PYTEST) -q tests/domain
 
-soak: setup ## play many more histories of payments than the tests do (N, HTTP, SEED, PROCESSES)
-	@N='$(or $(N),20000)' HTTP='$(or $(HTTP),0)' $(PY) -m tests.histories.soak
+soak: setup ## play many more histories of payments than the tests do (N, HTTP, CHAOS, SEED, PROCESSES)
+	@N='$(or $(N),20000)' HTTP='$(or $(HTTP),0)' CHAOS='$(or $(CHAOS),0)' $(PY) -m tests.histories.soak
 
 lint: setup ## style, types, the direction of imports, and that all words are translated
 	@$(PY) -m ruff check .

@@ -10,7 +10,7 @@ A payment's way, which is also the order to read in:
 5. record.py         the one way what Stripe says reaches a payment: facts/ are read and merged,
                      status.py and letters.py say what they come to, known.py reads and stores
 6. outbox.py         letters queued with the facts; emails.py delivers them by a job (queue.py,
-                     jobs.py), in the words of letter_words/
+                     jobs.py, worker.py), in the words of letter_words/
 7. web/payments.py   the page that shows the payment, and its fragment that is polled
 
 sweep.py asks Stripe what nobody told us, through reconcile.py; refunds.py, by_hand.py and cli/ are

@@ -7,6 +7,7 @@ delivered by a job, never in a request.
 import logging
 import smtplib
 import ssl
+import time
 from email.charset import QP, Charset
 from email.header import Header
 from email.mime.base import MIMEBase
@@ -20,6 +21,7 @@ from babel import Locale
 from flask import render_template
 from flask_mail import Connection, Mail, Message
 from sqlalchemy import case, literal, update
+from sqlalchemy.exc import OperationalError
 
 from payflow import clock, i18n, outbox, queue, timeline
 from payflow.config import Settings, current_settings
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 SMTP_TIMEOUT = 20
 # 5 s after the first, doubling to an hour (jobs.Backoff): 24 h in all.
 TRIES = 33
+# Seconds between tries to note that a letter has left: in all, what a worker has left to live where
+# the database is away (worker.GRACE).
+PAUSES = (0.5, 1, 2, 4)
 
 # Characters: a line of SMTP takes no more.
 UNFOLDED = SMTP.clone(max_line_length=998)
@@ -77,7 +82,7 @@ def deliver(email_id: int) -> None:
     except (smtplib.SMTPException, OSError) as error:
         note_failure(email_id, f"{type(error).__name__}: {error}")
     else:
-        _settle(email_id, state="sent", sent_at=clock.now(), last_error=None)
+        _note_sent(email_id)
         log.info("email %s sent", email_id)
 
 
@@ -257,6 +262,21 @@ def _is_final(error: smtplib.SMTPRecipientsRefused) -> bool:
 
 def _words(refusal: tuple[int, bytes]) -> str:
     return f"{refusal[0]} {refusal[1].decode(errors='replace')}"
+
+
+def _note_sent(email_id: int) -> None:
+    """Note that the server has taken the letter, and try so several times where a connection breaks
+    or the database is away for a moment: what is not noted is sent again."""
+    for pause in PAUSES:
+        try:
+            _settle(email_id, state="sent", sent_at=clock.now(), last_error=None)
+        except OperationalError as error:
+            db.session.rollback()
+            log.warning("email %s sent, and not yet noted: %s", email_id, error)
+            time.sleep(pause)
+        else:
+            return
+    _settle(email_id, state="sent", sent_at=clock.now(), last_error=None)
 
 
 def note_failure(email_id: int, reason: str, *, final: bool = False) -> None:

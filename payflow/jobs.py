@@ -1,21 +1,18 @@
-"""The tasks, as the worker runs them, and the worker itself.
+"""The tasks, as the worker (worker.py) runs them.
 
 Each runs in a thread, with an application context and hence a database session of its own.
 """
 
 import functools
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from flask import Flask, current_app
-from procrastinate import PsycopgConnector
-from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Job, Status
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
-from psycopg import OperationalError
 
 from payflow import emails, events, outbox, queue, reconcile, sweep
 from payflow.db import db
@@ -27,9 +24,8 @@ log = logging.getLogger(__name__)
 
 # Seconds between a worker's signs of life, and without one after which its jobs are taken over.
 HEARTBEAT, STALLED_AFTER = 5, 15
-CONCURRENCY = 4
-# Seconds to wait for the database before the worker begins anew.
-DATABASE_TIMEOUT = 5
+# Days that the row of a job that failed is kept.
+FAILED_KEPT = 30
 
 
 # A question to Stripe that is not answered is asked again so often, in half an hour or so; what is
@@ -41,7 +37,8 @@ class Backoff(BaseRetryStrategy):
     """Retries a letter after 5 s, doubling up to an hour; emails.py knows when to give up."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        return RetryDecision(retry_in={"seconds": min(5 * 2**job.attempts, 3600)})
+        seconds = min(5 * 2**job.attempts, 3600)
+        return RetryDecision(retry_in={"seconds": seconds}, priority=queue.AGAIN)
 
 
 class AskAgain(BaseRetryStrategy):
@@ -55,7 +52,7 @@ class AskAgain(BaseRetryStrategy):
         ):
             return None
         seconds = max(5 * 2**job.attempts, exception.retry_after or 0)
-        return RetryDecision(retry_in={"seconds": int(seconds)})
+        return RetryDecision(retry_in={"seconds": int(seconds)}, priority=queue.AGAIN)
 
 
 def _in_context(task: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,68 +99,69 @@ def ask_about_event(event_id: str) -> None:
     reconcile.match(event_id)
 
 
-@queue.app.periodic(cron="* * * * *")
-@queue.app.task(name="sweep", lock="sweep", queueing_lock="sweep")
+def _periodic(
+    name: str, cron: str, *, lock: str | None = None
+) -> Callable[[Callable[..., Any]], object]:
+    """A task that is queued when its time comes, unless it waits already: what no worker gets to
+    does not pile up."""
+
+    def register(task: Callable[..., Any]) -> object:
+        known = queue.app.task(name=name, lock=lock, queueing_lock=name, priority=queue.UPKEEP)
+        return queue.app.periodic(cron=cron)(known(task))
+
+    return register
+
+
+@_periodic("sweep", "* * * * *", lock="sweep")
 @_in_context
 def sweep_now(timestamp: int) -> None:
     sweep.run()
 
 
-@queue.app.periodic(cron="* * * * *")
-@queue.app.task(name="match_events", lock="match_events", queueing_lock="match_events")
+@_periodic("match_events", "* * * * *", lock="match_events")
 @_in_context
 def match_events(timestamp: int) -> None:
     reconcile.match_events()
 
 
-@queue.app.periodic(cron="17 3 * * *")
-@queue.app.task(name="forget_events")
+@_periodic("forget_events", "17 3 * * *")
 @_in_context
 def forget_events(timestamp: int) -> None:
     events.forget()
 
 
-@queue.app.periodic(cron="* * * * * */30")
-@queue.app.task(name="handle_events_again")
+@_periodic("forget_jobs", "27 3 * * *")
+async def forget_jobs(timestamp: int) -> None:
+    await queue.app.job_manager.delete_old_jobs(
+        FAILED_KEPT * 24, include_failed=True, include_cancelled=True, include_aborted=True
+    )
+
+
+@_periodic("handle_events_again", "* * * * * */30")
 @_in_context
 def handle_events_again(timestamp: int) -> None:
     events.handle_again()
 
 
-@queue.app.periodic(cron="* * * * * */10")
-@queue.app.task(name="retry_stalled_jobs")
+# Not retry_job alone: that would also take a job from whoever has just taken it over.
+TAKE_OVER = """
+    WITH stalled AS (
+        SELECT id FROM procrastinate_jobs WHERE id = %(job_id)s AND status = 'doing'
+        AND worker_id IS NOT DISTINCT FROM %(worker_id)s FOR UPDATE
+    )
+    SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM stalled
+"""
+
+
+@_periodic("retry_stalled_jobs", "* * * * * */10")
 async def retry_stalled_jobs(timestamp: int) -> None:
     """Take over the jobs of workers that died: they are found by the missing heartbeat."""
     jobs = queue.app.job_manager
     for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
         try:
-            await jobs.retry_job(job)
+            await queue.app.connector.execute_query_async(
+                TAKE_OVER, job_id=job.id, worker_id=job.worker_id
+            )
         except UniqueViolation:
             # Its successor waits under the same queueing lock, and for it: it does the same work.
             await jobs.finish_job(job, Status.FAILED, delete_job=True)
-
-
-def run_worker(database_url: str) -> None:
-    """Work until SIGTERM or SIGINT; jobs that are running then get ten seconds to end. While the
-    database is away, begin anew until it is back.
-
-    Polls every second instead of listening: notifications get lost, and cost every webhook a fifth.
-    """
-    while True:
-        connector = PsycopgConnector(conninfo=database_url, timeout=DATABASE_TIMEOUT)
-        try:
-            with queue.app.replace_connector(connector) as app:
-                app.run_worker(
-                    concurrency=CONCURRENCY,
-                    fetch_job_polling_interval=1.0,
-                    listen_notify=False,
-                    delete_jobs="successful",
-                    update_heartbeat_interval=HEARTBEAT,
-                    stalled_worker_timeout=STALLED_AFTER,
-                    shutdown_graceful_timeout=10,
-                )
-        except (ConnectorException, OperationalError) as error:
-            log.error("the worker has lost the database, and begins anew: %s", error)
-            time.sleep(HEARTBEAT)
-        else:
-            return

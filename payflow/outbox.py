@@ -50,4 +50,4 @@ def queue_letters(payment_id: UUID | None, owed: Iterable[Owed], customer: str =
 
 def job_of(email_id: int) -> queue.Deferred:
     """The job that delivers a letter."""
-    return queue.Deferred(TASK, {"email_id": email_id}, lock=f"email:{email_id}")
+    return queue.Deferred(TASK, {"email_id": email_id}, f"email:{email_id}", queue.LETTER)

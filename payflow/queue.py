@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
-from procrastinate.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE, Job
+from procrastinate.jobs import DEFAULT_QUEUE, Job
 from procrastinate.manager import JobManager
 
 from payflow.db import db
+
+# What goes first where more is due than the worker does at once: what is periodic and keeps the
+# rest going, letters, questions that a page asks while it waits, what has failed before. So neither
+# a mail server nor a Stripe that answers nobody holds up what does not need it.
+UPKEEP, LETTER, QUESTION, AGAIN = 2, 1, 0, -1
 
 # Opened by the worker alone, with its own connections.
 app = App(connector=PsycopgConnector())
@@ -25,11 +30,13 @@ _manager = JobManager(SyncPsycopgConnector())
 
 @dataclass(frozen=True)
 class Deferred:
-    """A job to be: the task's name, its arguments, and a lock under which only one runs."""
+    """A job to be: the task's name, its arguments, a lock under which only one runs, and what goes
+    first."""
 
     task: str
     arguments: Mapping[str, Any]
     lock: str | None = None
+    priority: int = QUESTION
 
 
 def defer(*jobs: Deferred) -> None:
@@ -43,7 +50,7 @@ def _job(job: Deferred) -> Job:
     return Job(
         id=None,
         queue=DEFAULT_QUEUE,
-        priority=DEFAULT_PRIORITY,
+        priority=job.priority,
         task_name=job.task,
         task_kwargs=dict(job.arguments),
         lock=job.lock,

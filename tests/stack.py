@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,8 +57,9 @@ class Program:
         return Path(self.log.name).read_text()
 
     def kill(self) -> None:
-        """SIGKILL to it and to all that it started."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """SIGKILL to it and to all that it started, if any of that is left."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self._reap()
 
     def stop(self) -> None:

@@ -3,12 +3,12 @@
 
 from flask import Flask
 
-from payflow import jobs
 from payflow.cli.emails import emails
 from payflow.cli.events import events
 from payflow.cli.payments import payments, refund
 from payflow.cli.reconcile import reconcile
 from payflow.config import current_settings
+from payflow.worker import run
 
 
 def init_app(app: Flask) -> None:
@@ -18,4 +18,4 @@ def init_app(app: Flask) -> None:
     @app.cli.command("worker")
     def worker() -> None:
         """Deliver letters and do what else is queued, until stopped."""
-        jobs.run_worker(current_settings().libpq_url)
+        run(current_settings().libpq_url)

@@ -22,7 +22,7 @@ from tests.http.conftest import (  # noqa: F401  # fixtures
     submit,
     world,
 )
-from tests.stack import ROOT
+from tests.stack import ROOT, Program
 
 NOW = clock.now
 
@@ -92,3 +92,22 @@ def die_everywhere(child: Callable[..., dict[str, Any]]) -> Callable[..., list[s
         return points
 
     return run
+
+
+@pytest.fixture
+def start(
+    variables: dict[str, str], rows: Callable[..., list[Any]]
+) -> Iterator[Callable[..., Program]]:
+    """Start a worker, a quick one, that sends its letters to the server on this port."""
+    # Those of earlier tests, which were killed.
+    rows("DELETE FROM procrastinate_workers RETURNING 1")
+    workers: list[Program] = []
+
+    def run(port: int, **changes: str) -> Program:
+        environment = variables | {"MAIL_PORT": str(port), **changes}
+        workers.append(Program("tests.crashes.worker", environment=environment))
+        return workers[-1]
+
+    yield run
+    for worker in workers:
+        worker.kill()

@@ -1,7 +1,8 @@
 """Many more histories than `make test` plays, in processes side by side: `make soak N=20000`.
 
 Each process plays a part under a seed of its own, and is told how to be repeated where it fails.
-N: histories at the domain level, HTTP: over HTTP, SEED: of the first part, PROCESSES: at once.
+N: histories at the domain level, HTTP: over HTTP, CHAOS: rounds of blows to two workers, SEED: of
+the first part, PROCESSES: at once.
 """
 
 import os
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 SEED = int(os.environ.get("SEED", str(int(time.time()))))
 # Histories in a process: few enough that one which fails is soon played again.
-AT_ONCE, AT_ONCE_OVER_HTTP = 1000, 100
+AT_ONCE, AT_ONCE_OVER_HTTP, ROUNDS_AT_ONCE = 1000, 100, 10
 
 
 class Part(NamedTuple):
@@ -37,15 +38,17 @@ class Played(NamedTuple):
     failure: str
 
 
-def parts(number: int, over_http: int) -> list[Part]:
+def parts(number: int, over_http: int, rounds: int) -> list[Part]:
     domain = ("tests/histories/test_domain.py", "tests/histories/test_order.py")
     shared = [
         *_divided("HISTORIES", number, AT_ONCE, domain),
         *_divided(
             "HTTP_HISTORIES", over_http, AT_ONCE_OVER_HTTP, ("tests/histories/test_over_http.py",)
         ),
+        *_divided("CHAOS_ROUNDS", rounds, ROUNDS_AT_ONCE, ("tests/crashes/test_chaos.py",)),
     ]
-    return [part._replace(seed=SEED + place) for place, part in enumerate(shared)]
+    # Each round has a seed of its own, counted from its part's.
+    return [part._replace(seed=SEED + place * ROUNDS_AT_ONCE) for place, part in enumerate(shared)]
 
 
 def _divided(counts: str, number: int, at_once: int, tests: tuple[str, ...]) -> list[Part]:
@@ -69,7 +72,11 @@ def play(part: Part) -> Played:
 
 def main() -> int:
     begun, failed = time.monotonic(), 0
-    all_parts = parts(int(os.environ.get("N", "20000")), int(os.environ.get("HTTP", "0")))
+    all_parts = parts(
+        int(os.environ.get("N", "20000")),
+        int(os.environ.get("HTTP", "0")),
+        int(os.environ.get("CHAOS", "0")),
+    )
     with ThreadPoolExecutor(int(os.environ.get("PROCESSES", "0")) or os.cpu_count()) as processes:
         for part, seconds, failure in processes.map(play, all_parts):
             outcome = "FAILED" if failure else "fine"

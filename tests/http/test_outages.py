@@ -120,6 +120,21 @@ def test_the_worker_waits_for_a_database_that_is_away_for_longer(
     assert worker.process.poll() is None
 
 
+def test_a_worker_that_is_asked_to_stop_while_the_database_is_away_stops(
+    mortal_site, mortal_postgres
+):
+    _, worker = mortal_site
+    until(lambda: signs_of_life(mortal_postgres))
+    mortal_postgres.process.kill()
+    worker.process.terminate()
+    worker.process.wait(20)
+
+
+def signs_of_life(server):
+    with psycopg.connect(server.url("payflow"), autocommit=True) as database:
+        return database.execute("SELECT 1 FROM procrastinate_workers").fetchall()
+
+
 def open_checkout(url):
     """Fill in the form as a browser does; answers the address of Stripe's page."""
     browser = requests.Session()

@@ -1,13 +1,17 @@
 """The queue of jobs: they commit with the facts, and outlive the worker that took them."""
 
+import asyncio
 import time
 from uuid import uuid4
 
 import pytest
+from procrastinate import PsycopgConnector
+from procrastinate.periodic import PeriodicDeferrer
 from sqlalchemy import text
 
-from payflow import jobs, queue
+from payflow import jobs, queue, worker
 from payflow.db import db
+from tests.mail_servers import Refusing, mail_server
 
 JOBS = "SELECT task_name, args, lock, status::text FROM procrastinate_jobs ORDER BY id"
 
@@ -123,6 +127,81 @@ def test_the_task_that_delivers_letters_goes_by_the_name_it_is_queued_by(app):
     assert jobs.deliver_email.name == "deliver_email" == jobs.outbox.TASK
 
 
+# --- more than can be done at once -----------------------------------------------------------
+
+STARTED = """SELECT task_name FROM procrastinate_events AS event JOIN procrastinate_jobs AS job
+    ON job.id = job_id WHERE type = 'started' ORDER BY event.id"""
+
+
+def test_a_backlog_of_letters_holds_up_neither_the_sweep_nor_what_dead_workers_have_left(
+    app, rows, work
+):
+    """Nor do letters wait for pages' questions, nor anything for what has failed before."""
+    failed = [queue.Deferred("deliver_email", {"email_id": 0}, priority=queue.AGAIN)] * 3
+    queue.defer(
+        *failed,
+        queue.Deferred("check_payment", {"payment_id": str(uuid4())}),
+        *[jobs.outbox.job_of(number) for number in range(50)],
+    )
+    with_timestamp = {"timestamp": int(time.time())}
+    for name in ("sweep", "retry_stalled_jobs"):
+        queue.defer(queue.Deferred(name, with_timestamp, priority=queue.app.tasks[name].priority))
+    db.session.commit()
+    work()
+    started = [name for (name,) in rows(STARTED)]
+    assert sorted(started[:2]) == ["retry_stalled_jobs", "sweep"]
+    assert started[2:52] == ["deliver_email"] * 50
+    assert started[52:] == ["check_payment", *["deliver_email"] * 3]
+
+
+def test_a_letter_that_failed_lets_others_go_first(
+    completed, deliver, installed, work, rows, mailbox
+):
+    deliver(completed())
+    with (
+        mail_server(Refusing("451 Try again later")) as port,
+        installed(MAIL_PORT=str(port)).app_context(),
+    ):
+        work()
+    assert {priority for (priority,) in rows(
+        "SELECT priority FROM procrastinate_jobs WHERE status = 'todo'"
+    )} == {queue.AGAIN}  # fmt: skip
+
+
+def test_what_is_periodic_does_not_pile_up_while_no_worker_gets_to_it(app, postgres, rows):
+    """An hour, as after a machine was suspended: each waits once."""
+
+    async def defer_an_hour():
+        async with opened.open_async():
+            deferrer, now = PeriodicDeferrer(opened.periodic_registry), time.time()
+            deferrer.last_defers = dict.fromkeys(
+                opened.periodic_registry.periodic_tasks, now - 3600
+            )
+            await deferrer.defer_jobs(deferrer.get_previous_tasks(now))
+
+    connector = PsycopgConnector(conninfo=postgres.url("payflow"))
+    with queue.app.replace_connector(connector) as opened:
+        asyncio.run(defer_an_hour())
+    waiting = [name for name, *_ in rows(JOBS)]
+    assert {"sweep", "retry_stalled_jobs", "handle_events_again"} <= set(waiting)
+    assert len(waiting) == len(set(waiting))
+
+
+@pytest.mark.parametrize("status", ["failed", "aborted", "cancelled"])
+def test_jobs_that_failed_are_forgotten_after_a_month(app, rows, work, status):
+    queue.defer(queue.Deferred("tests.old", {}), queue.Deferred("tests.young", {}))
+    db.session.commit()
+    rows("UPDATE procrastinate_jobs SET status = %s::procrastinate_job_status RETURNING 1", status)
+    rows("UPDATE procrastinate_events SET at = at - CASE task_name WHEN 'tests.old'"
+         " THEN interval '31 days' ELSE interval '29 days' END"
+         " FROM procrastinate_jobs AS job WHERE job.id = job_id RETURNING 1")  # fmt: skip
+    queue.defer(queue.Deferred("forget_jobs", {"timestamp": int(time.time())}))
+    db.session.commit()
+    work()
+    kept = rows("SELECT task_name FROM procrastinate_jobs WHERE task_name LIKE 'tests.%%'")
+    assert kept == [("tests.young",)]
+
+
 # --- workers that die ------------------------------------------------------------------------
 
 
@@ -186,5 +265,31 @@ def test_the_job_of_a_worker_that_lives_is_left_to_it(taken, work, rows):
     assert rows("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'") == [(1,)]
 
 
+def test_a_job_that_another_worker_has_just_taken_over_is_left_to_it(
+    taken, work, rows, monkeypatch
+):
+    """Two look for the jobs of the dead at once: one has begun the job as the other comes to it."""
+    calls, jobs_of = taken(jobs.STALLED_AFTER + 1), queue.app.job_manager.get_stalled_jobs
+
+    async def slowly(**options):
+        found = await jobs_of(**options)
+        rows("WITH other AS (INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id)"
+             " UPDATE procrastinate_jobs SET worker_id = other.id FROM other"
+             " WHERE task_name LIKE 'tests.%%' RETURNING 1")  # fmt: skip
+        return found
+
+    monkeypatch.setattr(queue.app.job_manager, "get_stalled_jobs", slowly)
+    defer_stalled_check()
+    work()
+    work()
+    assert calls == []
+    assert ("doing",) in rows("SELECT status::text FROM procrastinate_jobs")
+
+
 def test_a_worker_shows_signs_of_life_often_enough_not_to_be_taken_for_dead():
     assert jobs.STALLED_AFTER >= 3 * jobs.HEARTBEAT
+
+
+def test_a_worker_that_is_asked_to_stop_has_ended_before_its_jobs_are_taken_over():
+    until_it_looks = jobs.HEARTBEAT / 5
+    assert worker.GRACE + until_it_looks < jobs.STALLED_AFTER - jobs.HEARTBEAT

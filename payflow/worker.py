@@ -1,0 +1,150 @@
+"""The worker: runs the tasks of jobs.py, and goes on whatever happens to it or to the database.
+
+It holds its jobs for as long as it shows signs of life; then another takes them over. So it ends
+the process, or begins anew in a new one, where its threads could outlive that. It never decides
+what becomes of a job.
+"""
+
+import asyncio
+import functools
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import ConnectorException
+from procrastinate.job_context import AbortReason, JobContext
+from procrastinate.worker import Worker
+from psycopg import OperationalError
+from psycopg.errors import RaiseException
+
+from payflow import jobs, queue
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY = 4
+# Seconds that running jobs get to end. Signs of life end as it begins: it is over before another
+# worker takes them over.
+GRACE = 8
+# Seconds to wait for the database before the worker begins anew.
+DATABASE_TIMEOUT = 5
+
+
+def run(database_url: str) -> None:
+    """Work until SIGTERM or SIGINT; jobs that are running then get some seconds to end. Whatever
+    else ends the worker, such as a database that is away, it begins anew."""
+    while not asyncio.run(_work(database_url)):
+        time.sleep(jobs.HEARTBEAT)
+
+
+async def _work(database_url: str) -> bool:
+    """Work until a signal asks to stop, or something else ends it; answers whether one has asked.
+
+    Polls every second instead of listening: notifications get lost, and cost every webhook a fifth.
+    """
+    connector = PsycopgConnector(conninfo=database_url, timeout=DATABASE_TIMEOUT)
+    asked = asyncio.Event()
+    try:
+        with queue.app.replace_connector(connector) as app:
+            async with app.open_async():
+                await _until(
+                    asked,
+                    app,
+                    app.run_worker_async(
+                        concurrency=CONCURRENCY,
+                        fetch_job_polling_interval=1.0,
+                        listen_notify=False,
+                        delete_jobs="successful",
+                        update_heartbeat_interval=jobs.HEARTBEAT,
+                        stalled_worker_timeout=jobs.STALLED_AFTER,
+                        shutdown_graceful_timeout=GRACE,
+                        install_signal_handlers=False,
+                        worker_middleware=[functools.partial(_watched, asked)],
+                    ),
+                )
+        reason = "it could not go on"
+    except (ConnectorException, OperationalError) as error:
+        reason = f"it has lost the database: {error}"
+    if not asked.is_set():
+        log.error("the worker begins anew: %s", reason)
+    return asked.is_set()
+
+
+async def _until(asked: asyncio.Event, app: App, work: Awaitable[None]) -> None:
+    """Work until a signal asks to stop. Procrastinate's own handlers would not tell that from a
+    sign of life that failed, after which it stops as well."""
+    loop = asyncio.get_running_loop()
+    working = asyncio.ensure_future(work)
+    asking, looking = asyncio.ensure_future(asked.wait()), asyncio.ensure_future(_look(asked, app))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    try:
+        await asyncio.wait({working, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if asked.is_set():
+            working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+    finally:
+        asking.cancel()
+        looking.cancel()
+
+
+async def _look(asked: asyncio.Event, app: App) -> None:
+    """Look whether the database answers: connections that are silently dead, as after another
+    server has taken over, would be waited for in vain for a quarter of an hour."""
+    while True:
+        await asyncio.sleep(jobs.HEARTBEAT)
+        answer = asyncio.ensure_future(app.check_connection_async())
+        done, _ = await asyncio.wait({answer}, timeout=jobs.STALLED_AFTER - jobs.HEARTBEAT)
+        if not done:
+            _end_at_once(asked, "the database does not answer")
+        # A failure is an answer, and the worker's to meet.
+        answer.exception()
+
+
+async def _watched(
+    asked: asyncio.Event,
+    call_next: Callable[[], Awaitable[Any]],
+    context: JobContext,
+    worker: Worker,
+) -> Any:
+    """Do a job, and end the process where the job may become another worker's: a thread can't be
+    stopped, and two would do the same."""
+    if this := asyncio.current_task():
+        this.add_done_callback(functools.partial(_stop_if_unwritten, worker))
+    job, seen = asyncio.ensure_future(call_next()), time.monotonic()
+    while True:
+        await asyncio.wait({job}, timeout=jobs.HEARTBEAT / 5)
+        now = time.monotonic()
+        if context.abort_reason() == AbortReason.SHUTDOWN:
+            _end_at_once(asked, f"{context.job.call_string} does not end in time")
+        # As by SIGSTOP, or a machine that was suspended.
+        if now - seen > jobs.STALLED_AFTER - jobs.HEARTBEAT:
+            _end_at_once(asked, f"it stood still for {now - seen:.0f} s")
+        if job.done():
+            return job.result()
+        seen = now
+
+
+def _stop_if_unwritten(worker: Worker, job: asyncio.Task[Any]) -> None:
+    """Where the end of a job could not be written down, it would be under way for as long as its
+    worker lives, and hold up what waits for its lock."""
+    error = None if job.cancelled() else job.exception()
+    # Raised by the queue's functions: the job is done, by whoever has taken it over.
+    if error and not isinstance(error.__cause__, RaiseException):
+        log.error("the end of a job could not be written down", exc_info=error)
+        worker.stop()  # type: ignore[no-untyped-call]  # Procrastinate's
+
+
+def _end_at_once(asked: asyncio.Event, reason: str) -> NoReturn:
+    """With all threads, and without a word to the queue: as if killed. Its jobs are taken over."""
+    if asked.is_set():
+        log.error("the worker ends at once: %s", reason)
+        os._exit(0)
+    log.error("the worker begins anew: %s", reason)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # what it was started as
