@@ -24,7 +24,7 @@ WEBHOOK_SECRET = "whsec_payflow_tests"
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], seconds: float = 15) -> T:
+def until(condition: Callable[[], T], seconds: float = 60) -> T:
     """What the condition answers as soon as that is true; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
@@ -88,7 +88,7 @@ class Web(Program):
 
 def answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=10).ok
+        return requests.get(url, timeout=30).ok
     except requests.RequestException:
         return False
 
@@ -112,26 +112,26 @@ class World(Program):
         self.url, self.smtp_port = match[1], int(match[2])
 
     def set(self, **switches: Any) -> None:
-        requests.post(f"{self.url}/_sandbox/settings", json=switches, timeout=5).raise_for_status()
+        requests.post(f"{self.url}/_sandbox/settings", json=switches, timeout=30).raise_for_status()
 
     def reset(self) -> None:
-        requests.post(f"{self.url}/_sandbox/reset", timeout=5).raise_for_status()
+        requests.post(f"{self.url}/_sandbox/reset", timeout=30).raise_for_status()
 
     def letters(self, to: str = "") -> list[dict[str, Any]]:
         """The letters in the mailbox, oldest first."""
-        inbox = requests.get(f"{self.url}/inbox/messages.json", timeout=5).json()
+        inbox = requests.get(f"{self.url}/inbox/messages.json", timeout=30).json()
         return [letter for letter in inbox if not to or to in letter["to"]]
 
     def at_desk(self, path: str, **fields: Any) -> dict[str, Any]:
         """What happens outside of the API: a refund in the Dashboard, a bank's dispute."""
-        answer = requests.post(f"{self.url}/_sandbox/{path}", json=fields, timeout=10)
+        answer = requests.post(f"{self.url}/_sandbox/{path}", json=fields, timeout=30)
         answer.raise_for_status()
         made: dict[str, Any] = answer.json()
         return made
 
     def api_calls(self, path: str = "") -> list[dict[str, Any]]:
         """The API requests received, oldest first."""
-        received = requests.get(f"{self.url}/_sandbox/requests.json", timeout=5).json()
+        received = requests.get(f"{self.url}/_sandbox/requests.json", timeout=30).json()
         return [one for one in received if path in one["path"]]
 
     def events(
@@ -151,7 +151,7 @@ class World(Program):
         if version:
             headers["Stripe-Version"] = version
         url = f"{self.url}/v1/{path}"
-        answer = requests.request(method, url, headers=headers, data=data, timeout=5)
+        answer = requests.request(method, url, headers=headers, data=data, timeout=30)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -175,7 +175,7 @@ class World(Program):
             "cvc": "123",
             "name": "A. Customer",
         }
-        return requests.post(session_url, data=form, timeout=20, allow_redirects=False)
+        return requests.post(session_url, data=form, timeout=60, allow_redirects=False)
 
     def pay_by_debit(self, session_url: str, iban: str) -> requests.Response:
         """The same, by a bank debit, which is paid or fails days later."""
@@ -185,7 +185,7 @@ class World(Program):
             "iban": iban,
             "account_name": "A. Customer",
         }
-        return requests.post(session_url, data=form, timeout=20, allow_redirects=False)
+        return requests.post(session_url, data=form, timeout=60, allow_redirects=False)
 
 
 def environment(database_url: str, world: World, public_url: str) -> dict[str, str]:
