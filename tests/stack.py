@@ -88,7 +88,7 @@ class Web(Program):
 
 def answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=30).ok
+        return requests.get(url, timeout=10).ok
     except requests.RequestException:
         return False
 
