@@ -6,6 +6,7 @@ commit for real; what they leave is deleted after each. Nothing is replaced but 
 
 import asyncio
 import contextvars
+import signal
 import smtplib
 import socket
 from collections.abc import Callable, Iterator
@@ -40,6 +41,14 @@ hypothesis_settings.load_profile("payflow")
 pytest_plugins = ["tests.contract.plugin"]
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> Iterator[None]:
+    """A shell has what it starts in its background ignore SIGINT: what is started here hears it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="session")

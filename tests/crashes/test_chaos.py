@@ -132,9 +132,9 @@ def test_whatever_becomes_of_workers_all_is_right_in_the_end(
         world.set(api_delay_s=0)
         # No webhook tells of this one: a sweep after the last blow has to.
         completed()
-        until(lambda: make_due(rows) == [], 40)
-        until(lambda: not rows(QUEUED) and not rows(LETTERS_LEFT), 40)
-        until(lambda: not rows(OF_THE_DEAD), 40)
+        until(lambda: make_due(rows) == [], 90)
+        until(lambda: not rows(QUEUED) and not rows(LETTERS_LEFT), 90)
+        until(lambda: not rows(OF_THE_DEAD), 90)
 
         copies = sum(len(times) - 1 for times in taker.taken.values())
         print(f"seed {seed}: {' '.join(done)}; {copies} letters twice")  # noqa: T201

@@ -80,9 +80,9 @@ def test_a_letter_that_outlasts_a_workers_grace_is_sent_by_the_next_alone(
         until(lambda: taker.begun)
         first.process.terminate()
         start(port)
-        until(sent, 30)
+        until(sent, 90)
         taker.let_go()
-        first.process.wait(15)
+        first.process.wait(60)
     assert taker.receipts() == 1
     until(lambda: rows(DOING) == [])
 
@@ -97,11 +97,11 @@ def test_a_worker_that_stood_still_leaves_alone_what_another_has_taken_over(
         until(lambda: taker.begun)
         first.process.send_signal(signal.SIGSTOP)
         start(port)
-        until(lambda: taker.begun == 2, 30)
+        until(lambda: taker.begun == 2, 90)
         first.process.send_signal(signal.SIGCONT)
-        until(lambda: taker.left or "it stood still" in first.output(), 30)
+        until(lambda: taker.left or "it stood still" in first.output(), 90)
         taker.let_go()
-        until(sent, 30)
+        until(sent, 90)
         until(lambda: rows("SELECT 1 FROM procrastinate_jobs WHERE task_name = 'deliver_email'"
                            " AND status IN ('todo', 'doing')") == [])  # fmt: skip
     assert taker.receipts() == 1
@@ -120,7 +120,7 @@ def test_a_job_whose_end_could_not_be_written_down_holds_up_nothing(
         until(lambda: administer("SELECT 1 FROM times WHERE is_called").fetchall())
         completed()
         rows("UPDATE payments SET next_check_at = now() RETURNING 1")
-        until(lambda: rows("SELECT status FROM payments") == [("paid",)], 30)
+        until(lambda: rows("SELECT status FROM payments") == [("paid",)], 90)
     assert worker.process.poll() is None
 
 
@@ -134,7 +134,7 @@ def test_a_letter_that_left_as_the_connection_broke_is_not_sent_again(
     with mail_server(taker) as port:
         start(port)
         deliver(completed())
-        until(sent, 30)
+        until(sent, 90)
     assert administer("SELECT is_called FROM times").fetchall() == [(True,)]
     assert taker.receipts() == 1
 
@@ -150,7 +150,7 @@ def test_a_worker_whose_sign_of_life_failed_once_goes_on(
         until(lambda: administer("SELECT 1 FROM times WHERE is_called").fetchall())
         until(lambda: "begins anew" in worker.output() or worker.process.poll() is not None)
         deliver(completed())
-        until(sent, 30)
+        until(sent, 90)
         assert worker.process.poll() is None
 
 
@@ -161,7 +161,7 @@ def test_a_worker_that_was_taken_for_dead_while_it_had_nothing_to_do_is_of_use_a
         worker = start(port)
         until(lambda: rows("DELETE FROM procrastinate_workers RETURNING id"))
         deliver(completed())
-        until(sent, 30)
+        until(sent, 90)
     assert worker.process.poll() is None
 
 
@@ -174,6 +174,6 @@ def test_a_worker_whose_connections_are_silently_dead_makes_others(
         until(lambda: rows("SELECT 1 FROM procrastinate_workers"))
         wire.cut()
         deliver(completed())
-        until(sent, 30)
+        until(sent, 90)
     assert "the database does not answer" in worker.output()
     assert worker.process.poll() is None

@@ -83,14 +83,6 @@ def demo(data: Path, *under: str, **more: str) -> Iterator[RunningDemo]:
         assert until(running.is_gone, GONE_WITHIN), [command_of(pid) for pid in holding(str(data))]
 
 
-@pytest.fixture(autouse=True)
-def interruptible() -> Iterator[None]:
-    """A shell has what it starts in its background ignore SIGINT: here the demo is to hear it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "var"

@@ -21,8 +21,8 @@ from sqlalchemy import text
 from payflow import checkout, payments, refunds, sweep
 from payflow.db import db
 from payflow.gateway import GatewayError
-from payflow.jobs import CONCURRENCY
 from payflow.known import facts_of
+from payflow.worker import CONCURRENCY
 from tests.histories import expected
 from tests.histories.history import FOUND, MovedClock
 from tests.histories.stripe_model import Object, Stripe

@@ -208,7 +208,7 @@ def test_who_breaks_off_a_refund_is_told_that_it_was_asked_for(
     command = Program(*refund, environment=variables)
     until(lambda: world.api_calls("/v1/refunds"))
     os.killpg(command.process.pid, signal.SIGINT)
-    assert command.process.wait(10) == 1
+    assert command.process.wait(60) == 1
     assert "Interrupted" in command.output()
     assert "A refund that was asked for is kept" in command.output()
     command.stop()
