@@ -160,6 +160,13 @@ def reversed_by_the_bank(payer: Payer) -> str:
     return payer.until_it_says("Reversed by the bank")
 
 
+def reversed_in_part(payer: Payer) -> str:
+    paid(payer)
+    opened = payer.world.at_desk("disputes", payment_intent=payer.intent(), amount=42_500)
+    payer.world.at_desk(f"disputes/{opened['id']}", outcome="lost")
+    return payer.until_it_says("Taken back by your bank")
+
+
 def review(payer: Payer) -> str:
     payer.world.set(webhook_delay_s=3600)
     payer.pay()
@@ -193,6 +200,7 @@ PAYMENTS: Mapping[str, Callable[[Payer], str]] = {
     "refund-failed": refund_failed,
     "disputed": disputed,
     "reversed": reversed_by_the_bank,
+    "reversed-in-part": reversed_in_part,
     "in-review": review,
     "replaced": replaced,
 }
