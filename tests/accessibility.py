@@ -21,13 +21,33 @@ def is_too_wide(page: Page) -> bool:
     return too_wide
 
 
+# Of a window, in pixels, and how large its letters are.
+WINDOWS = (
+    (640, "200%"),
+    (640, "100%"),
+    (320, "100%"),
+    (390, "100%"),
+    (800, "100%"),
+    (1280, "100%"),
+)
+
+
 def overflows(page: Page) -> list[str]:
-    """Where the page must be scrolled sideways: with letters of twice the size, at 200 % zoom, and
-    in a window of 320 pixels, which the page then has."""
+    """Where the page must be scrolled sideways, or something sticks out of its column: with letters
+    of twice the size, at 200 % zoom, in a window of 320 pixels, which the page then has, and in a
+    phone's, a tablet's and a desktop's."""
     found = []
-    for width, letters in ((640, "200%"), (640, "100%"), (320, "100%")):
+    for width, letters in WINDOWS:
         page.set_viewport_size({"width": width, "height": 640})
         page.evaluate("size => document.documentElement.style.fontSize = size", letters)
         if is_too_wide(page):
             found.append(f"too wide for {width} px, letters of {letters}")
+        if page.evaluate(STICKS_OUT):
+            found.append(f"sticks out of its column at {width} px, letters of {letters}")
     return found
+
+
+STICKS_OUT = """() => {
+    const main = document.querySelector("main");
+    return main.scrollWidth > main.clientWidth;
+}"""

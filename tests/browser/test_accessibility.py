@@ -11,6 +11,7 @@ from tests.accessibility import overflows, violations
 
 # Colours that would make a page unreadable, were they used as they are.
 NASTY = ["#ffff00", "#ffffff", "#000000", "#00ff7f"]
+LONG_NAME = "Société Générale des Eaux & Söhne Verwaltungsgesellschaft mbH"
 CONTRAST = {"runOnly": ["color-contrast"]}
 
 
@@ -85,6 +86,21 @@ def test_whatever_the_brands_colour_pages_can_be_read(phone, web, payer, install
                 phone.emulate_media(color_scheme=scheme)
                 found[color, name, scheme] = violations(phone, CONTRAST)
     assert {look: there for look, there in found.items() if there} == {}
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_business_with_a_long_word_in_its_name_fits_every_window(
+    phone, web, payer, installed, language
+):
+    there = installed(BUSINESS_NAME=LONG_NAME).test_client()
+    found = {}
+    for address in (f"{web}/", states.paid(payer)):
+        shown = there.get(f"{address.removeprefix(web)}?lang={language}")
+        serve(phone, address, shown.text, "text/html")
+        phone.goto(address)
+        assert LONG_NAME in phone.locator("main").inner_text()
+        found[address] = overflows(phone)
+    assert {address: where for address, where in found.items() if where} == {}
 
 
 def serve(page: Page, pattern: str, body: str, kind: str) -> None:
