@@ -97,7 +97,7 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         shown=SHOWN[state],
         why=decline_words(payment.last_decline),
         refunds=refunds,
-        taken_back=taken_back if state != "reversed" else 0,
+        taken_back=taken_back,
         can_be_paid=can_be_paid(payment),
         waits=state in ("waiting", "late"),
         origin=origin if origin in ("stripe", "back") else None,

@@ -75,7 +75,7 @@ STATES = {
     ),
     "reversed": State(
         "Reversed by the bank",
-        ["Please write to us if you did not expect that."],
+        ["Please write to us if you did not expect that.", "Taken back by your bank", "€1,250.00"],
         ["Write to us", *RECEIPT],
         [125_000],
     ),

@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests import states
 from tests.accessibility import overflows
 from tests.browser.customer import GOOD, Customer
 from tests.browser.test_again import A_DAY
@@ -219,6 +220,7 @@ def test_the_receipt_on_paper_is_the_receipt_alone(customer):
     expect(page.get_by_role("banner").get_by_text("Northlight Consulting")).to_be_visible()
     for shown in ("€12.50", "Invoice 2026-118", "Receipt number", "12 Quay Street, Dublin"):
         expect(page.get_by_role("main").get_by_text(shown)).to_be_visible()
+    expect(page.get_by_text("The receipt goes to")).to_be_hidden()
     for hidden in (page.get_by_role("button"), page.locator(".actions a"), page.locator("nav")):
         assert not hidden.or_(page.locator(".skip")).filter(visible=True).count()
     # Dark ink on white paper, for a browser that is dark as well.
@@ -229,6 +231,22 @@ def test_the_receipt_on_paper_is_the_receipt_alone(customer):
     assert brightness(ink) < 60 < 200 < brightness(paper)
     # Of the PDF's parts only a page is called so.
     assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("reversed", "Your bank has taken this payment back."),
+        ("refunded", "The money goes back to where it came from"),
+        ("disputed", "Your bank has asked about this payment."),
+    ],
+)
+def test_what_has_become_of_the_money_stands_on_paper_too(page, payer, state, told):
+    page.goto(states.PAYMENTS[state](payer))
+    page.emulate_media(media="print")
+    expect(page.get_by_text(told)).to_be_visible()
+    row = "Taken back by your bank" if state == "reversed" else "Receipt number"
+    expect(page.get_by_text(row)).to_be_visible()
 
 
 def brightness(colour: str) -> int:
