@@ -53,18 +53,32 @@ LATE = 15
 FOREVER = 1_000_000
 # Seconds between polls, before and after that.
 POLL_EVERY, LATE_POLL_EVERY = 2, 10
+# The same of a payment that is on its way for days: polls that are made quickly, and the seconds
+# between those and the later ones.
+QUICK = 30
+QUICK_EVERY, SLOW_EVERY = 10, 300
 # Polls that the whole page loaded anew, as it is without JavaScript, counts for.
 A_LOOK = LATE_POLL_EVERY // POLL_EVERY
 
 
 @bp.get("")
 def show(payment_id: UUID) -> ResponseReturnValue:
-    return _render("payment.html", payment_id)
+    return _render("payment.html", _find(payment_id))
 
 
 @bp.get("/status")
 def status(payment_id: UUID) -> ResponseReturnValue:
-    return _render("payment_status.html", payment_id)
+    return _render("payment_status.html", _find(payment_id))
+
+
+@bp.get("/on-its-way")
+def on_its_way(payment_id: UUID) -> ResponseReturnValue:
+    """The poll of a payment that takes days: how to poll on, and once there is news, what the page
+    says then. So what a customer reads, marks or has the focus on stays where nothing is new."""
+    payment = _find(payment_id)
+    if _state(payment, "", 0) == "processing":
+        return render_template("payment_on_its_way.html", **_slow_poll(payment.id, _polls()))
+    return _render("payment_status.html", payment), {"HX-Retarget": "#status"}
 
 
 @bp.post("/retry")
@@ -76,10 +90,8 @@ def retry(payment_id: UUID) -> ResponseReturnValue:
     return redirect(destination.url or url_for(".show", payment_id=payment_id), 303)
 
 
-def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
-    payment = _find(payment_id)
-    origin = request.args.get("from", "")
-    polls = min(request.args.get("polls", 0, type=int), FOREVER)
+def _render(template: str, payment: AnyRow) -> str:
+    origin, polls = request.args.get("from", ""), _polls()
     refunds = _refunds_of(payment, whole=template == "payment.html" or "seen" in request.args)
     state, taken_back = _state(payment, origin, polls), _taken_back(payment)
     if state == "reversed" and taken_back < payment.captured - payment.refunded:
@@ -88,7 +100,7 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
     if state in REFUNDED and any(refund.status in UNDER_WAY for refund in refunds):
         state = "refunding"
     if state in ("waiting", "late") and polls >= PATIENCE:
-        reconcile.check_for_page(payment_id)
+        reconcile.check_for_page(payment.id)
     return render_template(
         template,
         payment=payment,
@@ -102,10 +114,24 @@ def _render(template: str, payment_id: UUID) -> ResponseReturnValue:
         waits=state in ("waiting", "late"),
         origin=origin if origin in ("stripe", "back") else None,
         poll_every=LATE_POLL_EVERY if state == "late" else POLL_EVERY,
-        next_poll=f"{url_for('.status', payment_id=payment_id)}?from=stripe&polls={polls + 1}",
-        next_look=f"{url_for('.show', payment_id=payment_id)}?from=stripe&polls={polls + A_LOOK}",
+        next_poll=f"{url_for('.status', payment_id=payment.id)}?from=stripe&polls={polls + 1}",
+        next_look=f"{url_for('.show', payment_id=payment.id)}?from=stripe&polls={polls + A_LOOK}",
         look_every=LATE_POLL_EVERY,
+        **_slow_poll(payment.id),
     )
+
+
+def _polls() -> int:
+    """How often the page has asked so far."""
+    return min(request.args.get("polls", 0, type=int), FOREVER)
+
+
+def _slow_poll(payment_id: UUID, polls: int = 0) -> dict[str, object]:
+    """When and where a payment that is on its way is asked for next."""
+    return {
+        "slow_poll": url_for(".on_its_way", payment_id=payment_id, polls=polls + 1),
+        "slow_poll_every": QUICK_EVERY if polls < QUICK else SLOW_EVERY,
+    }
 
 
 def _state(payment: AnyRow, origin: str, polls: int) -> str:

@@ -9,9 +9,11 @@ from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.customer import Customer, be_hidden
 from tests.stack import until
+from tests.states import PAYS
 from tests.test_journey import RETURNED
 
-POLL = re.compile(r"/status\?")
+POLL, SLOW_POLL = re.compile(r"/status\?"), re.compile(r"/on-its-way\?")
+DAYS = 3 * 86_400
 # What Chromium and htmx say of a request that fails.
 LOST = r"Failed to load resource|Response Status Error Code|htmx:"
 TELLS = """() => {
@@ -110,6 +112,66 @@ def test_a_page_that_nobody_sees_does_not_ask_and_asks_at_once_when_seen_again(w
     waiting.sees("Payment received")
     assert len(asked) == 1
     assert heard(page) == ["Payment received"]
+
+
+@pytest.fixture
+def on_its_way(customer: Customer) -> Customer:
+    """Paid by a debit, which the bank takes days for; time passes as the test says."""
+    customer.world.set(debit_delay_s=DAYS)
+    customer.start()
+    customer.pay_by_debit(PAYS)
+    customer.sees("Payment on its way")
+    customer.page.clock.install()
+    customer.look()
+    customer.page.evaluate(TELLS)
+    return customer
+
+
+def slowly(page: Page, seconds: int) -> int:
+    """Let so much time pass for the page that it asks once; answers which poll it was, once the
+    page is to make the next."""
+    with page.expect_request_finished(lambda request: SLOW_POLL.search(request.url)) as asked:
+        page.clock.run_for(seconds * 1000)
+    number = poll_number(asked.value)
+    following = re.compile(f"polls={number + 1}$")
+    expect(page.locator("#status [hx-get]")).to_have_attribute("hx-get", following)
+    return number
+
+
+def test_a_payment_on_its_way_turns_by_itself_and_is_asked_for_ever_more_seldom(on_its_way):
+    page, asked = on_its_way.page, []
+    home = page.get_by_role("link", name="Back to Northlight Consulting")
+    home.focus()
+    assert [slowly(page, 10) for _ in range(30)] == list(range(1, 31))
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(290_000)
+    assert asked == []
+    assert slowly(page, 10) == 31
+    # Nothing was new: nobody was told anything, nor has lost the place.
+    assert heard(page) == []
+    expect(home).to_be_focused()
+
+    on_its_way.world.at_desk("clock", advance_s=DAYS)
+    on_its_way.until_it_is("paid")
+    page.clock.run_for(300_000)
+    on_its_way.sees("Payment received")
+    assert heard(page) == ["Payment received"]
+    assert page.title().startswith("Payment received – ")
+    asked.clear()
+    page.clock.run_for(900_000)
+    assert asked == []
+
+
+def test_a_payment_on_its_way_is_not_asked_for_by_a_page_that_nobody_sees(on_its_way):
+    page, asked = on_its_way.page, []
+    page.on("request", lambda request: asked.append(request.url))
+    be_hidden(page, True)
+    page.clock.run_for(600_000)
+    assert asked == []
+    be_hidden(page, False)
+    until(lambda: page.clock.run_for(1_000) or len(asked) == 1)
+    assert asked[0].endswith("/status?seen=1")
+    on_its_way.sees("Payment on its way")
 
 
 def test_a_poll_that_fails_leaves_the_page_as_it_is_and_is_made_again(new_customer):

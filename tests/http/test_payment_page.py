@@ -157,13 +157,15 @@ def test_the_outermost_element_of_the_fragment_tells_the_state(client, payment, 
         ("open", "?from=back", False),
         ("open", "", False),
         ("paid", "?from=stripe", False),
-        ("processing", "?from=stripe", False),
+        ("processing", "", True),
         ("review", "?from=stripe", False),
         ("failed", "?from=stripe", False),
         ("expired", "?from=stripe", False),
     ],
 )
-def test_only_a_page_that_waits_is_polled(client, payment, page_of, status, query, polls):
+def test_only_a_page_that_waits_for_something_is_polled(
+    client, payment, page_of, status, query, polls
+):
     payment(status)
     for part in ("", "/status"):
         assert ("hx-trigger=" in client.get(f"{page_of()}{part}{query}").text) is polls
@@ -179,6 +181,44 @@ def test_a_waiting_page_asks_for_its_fragment_and_counts(client, payment, page_o
         (asks_for,) = re.findall(r'hx-get="([^"]+)"', shown)
         assert asks_for.replace("&amp;", "&") == f"{page}/status?from=stripe&polls={count}"
         shown = client.get(asks_for.replace("&amp;", "&")).text
+
+
+def polled_at(shown):
+    """Where a payment that is on its way is asked for next, and in how many seconds."""
+    ((address, seconds),) = re.findall(r'hx-get="([^"]+)" hx-trigger="every (\d+)s"', shown)
+    return address, int(seconds)
+
+
+def test_a_payment_on_its_way_is_asked_for_every_10_s_and_after_30_times_every_5_minutes(
+    client, payment, page_of, rows
+):
+    payment("processing")
+    page = page_of()
+    address, seconds = polled_at(client.get(f"{page}?from=stripe&polls=20").text)
+    paces = [seconds]
+    for count in range(1, 33):
+        assert address == f"{page}/on-its-way?polls={count}"
+        answer = client.get(address)
+        # What is on the page stays as it is, but for what polls.
+        assert "<article" not in answer.text
+        assert "HX-Retarget" not in answer.headers
+        address, seconds = polled_at(answer.text)
+        paces.append(seconds)
+    assert paces == [10] * 30 + [300] * 3
+    assert rows("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'check_payment'") == [
+        (0,)
+    ]
+
+
+@pytest.mark.parametrize("status", ["paid", "failed", "disputed", "open"])
+def test_once_a_payment_is_no_more_on_its_way_the_whole_of_the_fragment_is_new(
+    client, payment, page_of, status
+):
+    payment(status)
+    answer = client.get(f"{page_of()}/on-its-way?polls=7")
+    assert answer.headers["HX-Retarget"] == "#status"
+    assert answer.text.strip().startswith('<article id="status"')
+    assert "hx-trigger" not in answer.text
 
 
 def test_a_confirmation_that_is_late_says_not_to_pay_again_and_is_asked_for_less(

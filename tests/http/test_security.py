@@ -55,7 +55,7 @@ def test_every_answer_tells_browsers_what_they_may_do_with_it(client, submit, ro
         answer.close()  # two of them are files
 
 
-@pytest.mark.parametrize("part", ["", "/status", "/retry", "/nothing"])
+@pytest.mark.parametrize("part", ["", "/status", "/on-its-way", "/retry", "/nothing"])
 def test_whatever_is_under_a_payments_address_is_in_no_search_engine_and_in_no_cache(
     client, submit, rows, part
 ):

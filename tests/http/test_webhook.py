@@ -125,12 +125,18 @@ def test_a_delivery_that_is_refused_takes_no_statement(client, statements):
     assert asked == []
 
 
-def test_a_poll_takes_one_statement(client, completed, deliver, rows, statements):
-    deliver(completed())
+@pytest.mark.parametrize(
+    ("payment_status", "poll"),
+    [("paid", "status"), ("paid", "on-its-way"), ("unpaid", "status"), ("unpaid", "on-its-way")],
+)
+def test_a_poll_takes_one_statement(
+    client, completed, deliver, rows, statements, payment_status, poll
+):
+    deliver(retold(completed(), payment_status=payment_status))
     ((payment_id,),) = rows("SELECT id FROM payments")
-    client.get(f"/payments/{payment_id}/status")
+    client.get(f"/payments/{payment_id}/{poll}")
     with statements() as asked:
-        assert client.get(f"/payments/{payment_id}/status").status_code == 200
+        assert client.get(f"/payments/{payment_id}/{poll}").status_code == 200
     assert len(asked) == 1, asked
 
 
