@@ -95,6 +95,15 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "partially_refunded": REFUNDED._replace(icon="part", heading=_l("Partly refunded")),
     "refunded": REFUNDED,
+    "refund_failed": Shown(
+        "attention",
+        "alert",
+        _l("Payment received, a refund did not arrive"),
+        _l(
+            "Your bank has sent it back, or it was stopped on its way. "
+            "If you have not heard from us about it, please write to us."
+        ),
+    ),
     "refunding": REFUNDED._replace(icon="refresh", heading=_l("Refund on its way")),
     "review": Shown(
         "attention",

@@ -99,6 +99,9 @@ def _render(template: str, payment: AnyRow) -> str:
         state = str(payment.status)
     if state in REFUNDED and any(refund.status in UNDER_WAY for refund in refunds):
         state = "refunding"
+    elif state in ("paid", "partially_refunded") and refunds and refunds[-1].status == "failed":
+        # The last of them; another was made since, where it is not.
+        state = "refund_failed"
     if state in ("waiting", "late") and polls >= PATIENCE:
         reconcile.check_for_page(payment.id)
     return render_template(

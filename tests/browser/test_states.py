@@ -65,7 +65,10 @@ STATES = {
     ),
     "refund-on-its-way": State("Refund on its way", ["€425.00, "], RECEIPT, [125_000]),
     "refund-failed": State(
-        "Payment received", ["Refund did not arrive", "€425.00, "], RECEIPT, [125_000]
+        "Payment received, a refund did not arrive",
+        ["please write to us", "Refund did not arrive", "€425.00, "],
+        ["Write to us", *RECEIPT],
+        [125_000],
     ),
     "disputed": State(
         "Payment received, being clarified",

@@ -99,7 +99,12 @@ WORDS = [
     ("refunded", "", "Refunded", "Refunded €12.50 ,"),
     ("partially_refunded", "", "Partly refunded", "Kept €8.25"),
     ("refunding", "", "Refund on its way", "Refund on its way €4.25 ,"),
-    ("refund failed", "?seen=1", "Payment received", "Refund did not arrive €4.25 ,"),
+    (
+        "refund failed",
+        "?seen=1",
+        "Payment received, a refund did not arrive",
+        "Refund did not arrive €4.25 ,",
+    ),
     ("disputed", "", "Payment received, being clarified", "Your bank has asked"),
     ("reversed", "", "Reversed by the bank", "Your bank has taken this payment back."),
 ]
@@ -121,6 +126,21 @@ def test_what_is_kept_is_not_said_while_a_bank_claims_it(client, payment, page_o
     assert "Payment received, being clarified" in words
     assert "Refunded €4.25" in words
     assert "Kept" not in words
+
+
+def test_a_refund_that_did_not_arrive_is_no_news_once_another_was_made(
+    client, payment, page_of, at_stripe, charge, world, deliver
+):
+    payment("refund failed")
+    assert "a refund did not arrive" in client.get(page_of()).text
+    world.set(refund_outcome=None)
+    at_stripe("refunds", "POST", charge=charge(), amount=425)
+    for event in reversed(world.events("refund.*")):
+        deliver(event)
+    words = words_of(client.get(page_of()).text)
+    assert "Partly refunded" in words
+    assert "Refund did not arrive €4.25" in words
+    assert "a refund did not arrive" not in words
 
 
 def test_every_state_has_a_sign_of_its_own():
@@ -271,7 +291,7 @@ def test_a_receipt_tells_amount_purpose_reference_date_and_number(client, paymen
     assert f'data-copy="{number}"' in client.get(page_of()).text
 
 
-@pytest.mark.parametrize("status", ["disputed", "reversed", "review"])
+@pytest.mark.parametrize("status", ["disputed", "reversed", "review", "refund failed"])
 def test_what_the_business_must_answer_offers_to_write_to_it(
     client, payment, page_of, rows, status
 ):
