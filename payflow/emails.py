@@ -28,7 +28,7 @@ from payflow.config import Settings, current_settings
 from payflow.db import AnyRow, db
 from payflow.known import facts_of, lock_row
 from payflow.letter_words import LETTERS, WORDS, owner
-from payflow.letter_words.parts import Matter, Words, paid
+from payflow.letter_words.parts import Matter, Words, refunded_or_paid
 from payflow.models import Email
 from payflow.record import found_by_sweep
 
@@ -190,7 +190,7 @@ def _subject_line(email: Email, matter: Matter | None) -> str:
     return str(LETTERS[email.kind].subject).format(
         business=current_settings().business.name,
         receipt_number=payment.receipt_number if payment else "",
-        amount=paid(matter) if matter else "",
+        amount=refunded_or_paid(matter) if matter else "",
     )
 
 

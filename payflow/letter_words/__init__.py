@@ -14,7 +14,8 @@ from payflow.letter_words.parts import Matter, Words
 
 @dataclass(frozen=True)
 class Letter:
-    """A kind of letter: its subject line. `passing`: it is about what may have passed by the time
+    """A kind of letter: its subject line, where `{amount}` is the refund's that it is about, else
+    what was paid. `passing`: it is about what may have passed by the time
     it leaves, and is skipped then."""
 
     subject: LazyString
@@ -27,15 +28,18 @@ LETTERS: Mapping[str, Letter] = {
     "payment_failed": Letter(
         _l("Your payment to {business} did not go through ({receipt_number})")
     ),
-    "refunded": Letter(_l("Refund from {business} ({receipt_number})")),
+    "refunded": Letter(_l("Refund of {amount} from {business} ({receipt_number})")),
     "refund_failed": Letter(
-        _l("Your refund from {business} did not arrive ({receipt_number})"), passing=False
+        _l("Your refund of {amount} from {business} did not arrive ({receipt_number})"),
+        passing=False,
     ),
     "owner_paid": Letter(_l("You’ve been paid {amount} ({receipt_number})")),
     # What the owner is to know even if it is settled by then.
     "owner_overpaid": Letter(_l("Paid twice: {receipt_number}"), passing=False),
     "owner_review": Letter(_l("Please check a payment: {receipt_number}"), passing=False),
-    "owner_refund_failed": Letter(_l("A refund failed: {receipt_number}"), passing=False),
+    "owner_refund_failed": Letter(
+        _l("A refund of {amount} failed: {receipt_number}"), passing=False
+    ),
     "owner_inquiry": Letter(_l("The bank asks about a payment: {receipt_number}")),
     "owner_dispute": Letter(_l("Payment disputed, please answer: {receipt_number}")),
     "owner_dispute_lost": Letter(_l("Dispute lost: {receipt_number}")),

@@ -106,7 +106,7 @@ def _of_how_much(matter: Matter) -> Iterator[Row]:
     if standing.refunded != refunded:
         yield Row(_("Refunded in all"), for_reader(standing.refunded, payment.currency))
     if standing.kept > 0:
-        yield Row(_("Kept"), for_reader(standing.kept, payment.currency))
+        yield Row(_("Remaining"), for_reader(standing.kept, payment.currency))
 
 
 def refund_failed(matter: Matter) -> Words:

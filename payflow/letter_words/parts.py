@@ -77,6 +77,14 @@ def paid(matter: Matter) -> str:
     return for_reader(amount_paid(matter.due, matter.standing.captured), matter.payment.currency)
 
 
+def refunded_or_paid(matter: Matter) -> str:
+    """The refund's amount, where the letter is about one; else what was paid."""
+    for refund in matter.known.told_refunds():
+        if refund.refund_id == matter.about:
+            return for_reader(refund.amount, refund.currency)
+    return paid(matter)
+
+
 def asked_for(payment: Payment) -> str:
     return for_reader(payment.amount, payment.currency)
 

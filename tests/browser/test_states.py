@@ -61,7 +61,7 @@ STATES = {
     "canceled": State("This payment was canceled", ["No money was taken."], ["Pay after all"]),
     "refunded": State("Refunded", ["banks take 5 to 10 days", "€1,250.00, "], RECEIPT, [125_000]),
     "partly-refunded": State(
-        "Partly refunded", ["€425.00, ", "Kept", "€825.00"], RECEIPT, [125_000]
+        "Partly refunded", ["€425.00, ", "Remaining", "€825.00"], RECEIPT, [125_000]
     ),
     "refund-on-its-way": State("Refund on its way", ["€425.00, "], RECEIPT, [125_000]),
     "refund-failed": State(
@@ -84,7 +84,7 @@ STATES = {
     ),
     "reversed-in-part": State(
         "Payment received",
-        ["Taken back by your bank", "€425.00", "Kept", "€825.00"],
+        ["Taken back by your bank", "€425.00", "Remaining", "€825.00"],
         RECEIPT,
         [125_000],
     ),

@@ -97,7 +97,7 @@ WORDS = [
     ("canceled", "", "This payment was canceled", "If you want to pay all the same, you can."),
     ("declined", "?from=back", "Not paid: the card was declined", "too little money. No money was"),
     ("refunded", "", "Refunded", "Refunded €12.50 ,"),
-    ("partially_refunded", "", "Partly refunded", "Kept €8.25"),
+    ("partially_refunded", "", "Partly refunded", "Remaining €8.25"),
     ("refunding", "", "Refund on its way", "Refund on its way €4.25 ,"),
     (
         "refund failed",
@@ -125,7 +125,7 @@ def test_what_is_kept_is_not_said_while_a_bank_claims_it(client, payment, page_o
     words = words_of(client.get(page_of()).text)
     assert "Payment received, being clarified" in words
     assert "Refunded €4.25" in words
-    assert "Kept" not in words
+    assert "Remaining" not in words
 
 
 def test_a_refund_that_did_not_arrive_is_no_news_once_another_was_made(

@@ -43,6 +43,30 @@ def test_a_refund_made_in_the_dashboard_is_told_by_webhook(
     assert "Invoice 2026-118" not in letter["text"] + letter["html"]
 
 
+def test_letters_about_two_refunds_of_one_payment_are_told_apart_by_their_subjects(
+    completed, told, world, charge, work, mailbox, receipt
+):
+    completed()
+    told("checkout.session.completed")
+    for amount in (425, 500):
+        world.at_desk("refunds", charge=charge(), amount=amount)
+        told("refund.created")
+        work()
+    failing = world.at_desk("refunds", charge=charge(), amount=300)
+    world.at_desk(f"refunds/{failing['id']}", status="failed")
+    told("refund.failed")
+    work()
+    number = receipt()
+    subjects = [letter["subject"] for letter in mailbox.letters(to="customer@example.com")]
+    assert subjects[1:] == [
+        f"Refund of €4.25 from Northlight Consulting ({number})",
+        f"Refund of €5.00 from Northlight Consulting ({number})",
+        f"Your refund of €3.00 from Northlight Consulting did not arrive ({number})",
+    ]
+    owners = [letter["subject"] for letter in mailbox.letters(to="owner@northlight.example")]
+    assert owners[1:] == [f"A refund of €3.00 failed: {number}"]
+
+
 def test_a_refund_that_succeeded_and_then_failed_is_told_in_every_order(
     completed, deliver, told, world, charge, rows, work, mailbox
 ):
@@ -146,10 +170,10 @@ def test_an_inquiry_that_escalates_in_every_order(completed, told, world, charge
 @pytest.mark.parametrize(
     ("refunded", "disputed", "heading", "rows_of_it"),
     [
-        (0, 500, "Payment received", ["Taken back by your bank €5.00", "Kept €7.50"]),
-        (250, 500, "Partly refunded", ["Taken back by your bank €5.00", "Kept €5.00"]),
-        (250, 1000, "Reversed by the bank", ["Refunded €2.50"]),
-        (0, 1250, "Reversed by the bank", []),
+        (0, 500, "Payment received", ["Taken back by your bank €5.00", "Remaining €7.50"]),
+        (250, 500, "Partly refunded", ["Taken back by your bank €5.00", "Remaining €5.00"]),
+        (250, 1000, "Reversed by the bank", ["Refunded €2.50", "Taken back by your bank €10.00"]),
+        (0, 1250, "Reversed by the bank", ["Taken back by your bank €12.50"]),
     ],
 )
 def test_only_where_the_bank_has_taken_back_all_the_payment_is_reversed(
@@ -167,7 +191,7 @@ def test_only_where_the_bank_has_taken_back_all_the_payment_is_reversed(
     words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     for row in rows_of_it:
         assert row in words
-    assert ("Taken back" in words) == (heading != "Reversed by the bank")
+    assert ("Remaining" in words) == (heading != "Reversed by the bank")
 
 
 # --- paid twice ------------------------------------------------------------------------------
