@@ -133,7 +133,12 @@ def compose(email: Email) -> Message:
     with i18n.reading(_language_of(email)):
         matter = _matter_of(email)
         subject = _subject_line(email, matter)
-        context = {"words": _words_of(email, matter), "subject": subject, "test": _is_test(email)}
+        context = {
+            "words": _words_of(email, matter),
+            "subject": subject,
+            "test": _is_test(email),
+            "to_owner": _is_owners(email),
+        }
         message = Sturdy(
             subject=subject,
             recipients=[email.recipient],
@@ -180,7 +185,7 @@ def _author(settings: Settings) -> str:
 
 def _language_of(email: Email) -> str:
     """The customer's is the form's; the owner's is LOCALE's."""
-    if email.payment is None or email.kind.startswith("owner_"):
+    if email.payment is None or _is_owners(email):
         return Locale.parse(current_settings().locale).language
     return email.payment.language
 
@@ -209,6 +214,11 @@ def _words_of(email: Email, matter: Matter | None) -> Words:
             return owner.lost_payment(email.about, email.created_at)
         return owner.webhooks(email.about, email.created_at, found_by_sweep())
     return WORDS[email.kind](matter)
+
+
+def _is_owners(email: Email) -> bool:
+    """Whether it is to the owner, who is not to be told whom to ask."""
+    return email.kind.startswith("owner_")
 
 
 def _is_test(email: Email) -> bool:

@@ -45,7 +45,7 @@ def _on_the_statement() -> Iterator[Row]:
 
 def processing(matter: Matter) -> Words:
     return Words(
-        tone="attention",
+        tone="under-way",
         heading=_("Your payment is on its way"),
         amount=asked_for(matter.payment),
         rows=(number(matter), business(_("To"))),

@@ -58,9 +58,9 @@ class Link(NamedTuple):
 @dataclass(frozen=True)
 class Words:
     """A letter's words, in the order in which they are read. `tone` is how it feels: good, plain,
-    attention or bad; `preview` is what a mailbox shows beside the subject, else the notice or the
-    first sentence; `notice` must not be missed; `command` is for a terminal; the first of the links
-    is the one to follow."""
+    under-way, attention or bad; `preview` is what a mailbox shows beside the subject, else the
+    notice or the first sentence; `notice` must not be missed; `command` is for a terminal; the
+    first of the links is the one to follow."""
 
     tone: str
     heading: str

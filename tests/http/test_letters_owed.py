@@ -142,7 +142,16 @@ def test_each_kind_of_letter_is_sent_once_to_whom_it_concerns_and_says_the_same_
     (ours,) = [one for one in mailbox.letters() if kind in id_of(one).split(".")]
     says_the_same_in_text_and_html(ours)
     hands_on_nothing_that_a_stranger_typed(ours, to)
+    tells_only_the_customer_whom_to_ask(ours, to)
     leads_to_pages_that_are_there(ours, mailbox)
+
+
+def test_a_payment_on_its_way_calls_for_nothing_and_its_letter_does_not_alarm(story, work, mailbox):
+    story["processing"]()
+    work()
+    (letter,) = mailbox.letters(to=CUSTOMER)
+    assert "→" in letter["html"]
+    assert not re.search(r">\s*!", letter["html"])
 
 
 def says_the_same_in_text_and_html(letter):
@@ -165,6 +174,11 @@ def hands_on_nothing_that_a_stranger_typed(letter, to):
         assert not any(word in str(letter) for word in ("Prize", "evil", "Ann"))
     elif not ABOUT_NO_PAYMENT & set(id_of(letter).split(".")):
         assert all(one in letter["text"].replace(MARK, "") for one in TYPED.values())
+
+
+def tells_only_the_customer_whom_to_ask(letter, to):
+    for part in (letter["text"], letter["html"]):
+        assert ("Questions?" in part) == (to == CUSTOMER)
 
 
 def leads_to_pages_that_are_there(letter, world):
