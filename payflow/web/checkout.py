@@ -137,7 +137,11 @@ def submit() -> ResponseReturnValue:
     form = _form(request.form)
     if form.subject.data:
         return _caught(form)
-    if not form.validate():
+    is_right = form.validate()
+    if "only" in request.form:
+        # Only the language was to be another: nothing is begun.
+        return _page(form), 200 if is_right else 422
+    if not is_right:
         return _page(form), 422
     try:
         limits.count_form(form.email.data)

@@ -124,6 +124,17 @@ def test_the_keyboard_alone_pays(customer):
     assert customer.world.charges() == [1250]
 
 
+def test_whoever_has_made_a_mistake_can_read_of_it_in_another_language(plain_page, web):
+    page = plain_page
+    page.goto(f"{web}/?lang=en&name=A.+Customer")
+    page.get_by_role("button", name="Continue to payment").click()
+    page.get_by_role("navigation", name="Language").get_by_role("button", name="Deutsch").click()
+    expect(page.get_by_role("alert")).to_contain_text("Geben Sie den Betrag ein")
+    expect(page.get_by_label("Ihr Name")).to_have_value("A. Customer")
+    page.get_by_role("navigation", name="Sprache").get_by_role("button", name="English").click()
+    expect(page.get_by_role("alert")).to_contain_text("Enter the amount")
+
+
 def tab_to(page: Page, name: str, stops: int = 1) -> None:
     """Press Tab so many times; then this has the focus, and whoever sees can see that."""
     for _ in range(stops):

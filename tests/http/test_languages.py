@@ -67,6 +67,27 @@ def test_a_wrong_input_is_told_in_the_language(client, world):
     assert "Geben Sie eine E-Mail-Adresse ein, etwa name@example.com" in page
 
 
+def test_a_form_with_errors_is_shown_in_another_language_with_what_was_typed(client, world, rows):
+    typed = FORM | hidden_fields(client.get("/?lang=en").text) | {"amount": "1,250.00"}
+    page = client.post("/checkout", data=typed | {"email": "x"}).text
+    ((address, name, value),) = re.findall(
+        r'<button type="submit" form="payment" formaction="([^"]+)" name="(\w+)" value="(\w+)"',
+        page,
+    )
+    again = typed | hidden_fields(page) | {"email": "x", name: value}
+    answer = client.post(address, data=again)
+    assert '<html lang="de">' in answer.text
+    assert "Geben Sie eine E-Mail-Adresse ein" in words_of(answer.text)
+    assert 'value="1,250.00"' in answer.text
+    # With nothing wrong, nothing is begun all the same; then it is, and the amount is what it was.
+    mended = again | hidden_fields(answer.text) | {"email": "customer@example.com"}
+    assert client.post(address, data=mended).status_code == 200
+    assert rows("SELECT count(*) FROM payments") == [(0,)]
+    del mended[name]
+    assert client.post("/checkout", data=mended).status_code == 303
+    assert rows("SELECT amount FROM payments") == [(125_000,)]
+
+
 def test_a_customer_gets_the_receipt_in_the_forms_language_and_the_owner_in_the_owners(
     client, world, deliver, work, mailbox
 ):
