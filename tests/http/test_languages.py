@@ -15,6 +15,8 @@ def test_the_browsers_language_is_answered(client):
     page = client.get("/", headers=GERMAN).text
     assert '<html lang="de">' in page
     assert "An Northlight Consulting zahlen" in words_of(page)
+    # By a hyphen at which no line ends.
+    assert "den Beleg per E\u2011Mail." in words_of(page)
     assert '<html lang="en">' in client.get("/").text
 
 
