@@ -1,7 +1,7 @@
 """How commands answer: columns, lines, and refusals with a sentence."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -9,10 +9,13 @@ from itertools import zip_longest
 from typing import Any
 
 import click
+from flask.cli import AppGroup, with_appcontext
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase
 
-from payflow import formats
+from payflow import formats, schema
 from payflow.by_hand import NotPossible
+from payflow.db import db
 from payflow.emails import NotResendable
 from payflow.events import NotReplayable
 from payflow.gateway import GatewayError
@@ -34,6 +37,53 @@ def quiet() -> None:
     log = logging.getLogger("payflow")
     click.get_current_context().call_on_close(partial(log.setLevel, log.level))
     log.setLevel(logging.WARNING)
+
+
+class Command(click.Command):
+    """One that needs the database; what is the matter with that, it says in a sentence."""
+
+    def invoke(self, context: click.Context) -> Any:
+        return with_appcontext(_with_database(super().invoke))(context)
+
+
+class Group(AppGroup):
+    command_class = Command
+
+
+def _with_database(invoke: Callable[[click.Context], Any]) -> Callable[[click.Context], Any]:
+    def answered(context: click.Context) -> Any:
+        _look_at_database()
+        try:
+            return invoke(context)
+        except (OperationalError, InterfaceError) as error:
+            raise click.ClickException(
+                f"The database did not do all that it was asked: {_cause(error)}. What was "
+                f"committed before stands, the rest was not done. {REFUND_STANDS}"
+            ) from error
+
+    return answered
+
+
+def _look_at_database() -> None:
+    """Before anything is done, so that nothing is done where it can't be ended."""
+    try:
+        revision = schema.found()
+        db.session.rollback()
+    except (OperationalError, InterfaceError) as error:
+        raise click.ClickException(
+            f"The database can't be reached: {_cause(error)}. Nothing was done. "
+            "Look whether Postgres is running, and whether DATABASE_URL is its address."
+        ) from error
+    if schema.is_behind(revision):
+        raise click.ClickException(
+            f"The database's schema is at {revision}, behind this version of payflow, which needs "
+            f"{schema.head()}. Nothing was done: run `flask db upgrade` first."
+        )
+
+
+def _cause(error: DBAPIError) -> str:
+    """The driver's own words: without the statement, without hints and further addresses."""
+    return str(error.orig).partition("\n")[0].rstrip(".")
 
 
 @contextmanager

@@ -4,13 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import click
-from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 
 from payflow import by_hand, formats, money, refunds
 from payflow import payments as domain
 from payflow import reconcile as asking
-from payflow.cli.output import details, listed, quiet, refusals, table, tell
+from payflow.cli.output import Command, Group, details, listed, quiet, refusals, table, tell
 from payflow.db import db
 from payflow.models import (
     STATUSES,
@@ -24,7 +23,7 @@ from payflow.models import (
 )
 from payflow.record import OPERATOR
 
-payments = AppGroup("payments", callback=quiet, help="Look at payments, and decide about them.")
+payments = Group("payments", callback=quiet, help="Look at payments, and decide about them.")
 receipt = click.argument("receipt")
 
 # What `show` shows of each: names of columns, in its order.
@@ -142,10 +141,9 @@ def accept(receipt: str) -> None:
     tell(change, f"{payment.receipt_number}: nothing was to accept.")
 
 
-@click.command("refund")
+@click.command("refund", cls=Command)
 @receipt
 @click.option("--amount", help="In major units, such as 12.50; without it, all that is left.")
-@with_appcontext
 def refund(receipt: str, amount: str | None) -> None:
     """Refund a payment, or a part of it."""
     quiet()
