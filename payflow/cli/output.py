@@ -143,7 +143,9 @@ def tell(change: Change | None, otherwise: str) -> None:
 def one_line(change: Change) -> str:
     before, after = change.before.status, change.after.status
     arrow = f"{before} → {after}" if before != after else before
-    return f"{change.receipt_number}  {arrow}  {'; '.join(change.happened)}".rstrip()
+    # The arrow says already where it has come to.
+    happened = "; ".join(what for what in change.happened if what != after)
+    return f"{change.receipt_number}  {arrow}  {happened}".rstrip()
 
 
 def _cell(value: Any) -> str:

@@ -66,14 +66,16 @@ def test_an_unknown_receipt_is_told_in_a_sentence(flask):
 
 def test_sync_asks_stripe_and_says_what_changed(flask, completed, receipt, rows):
     completed()
-    assert "open → paid" in flask("payments", "sync", receipt()).output
+    told = flask("payments", "sync", receipt()).output
+    assert told == f"{receipt()}  open → paid  session complete, paid; €12.50 received\n"
     assert rows(PAID) == [("paid", 1250, 0)]
     assert "nothing new" in flask("payments", "sync", receipt()).output
 
 
 def test_cancel_closes_the_page_at_stripe(flask, submit, receipt, rows, at_stripe, client):
     submit()
-    assert "open → canceled" in flask("payments", "cancel", receipt()).output
+    told = flask("payments", "cancel", receipt()).output
+    assert told == f"{receipt()}  open → canceled\n"
     ((session_id,),) = rows("SELECT session_id FROM attempts")
     assert at_stripe(f"checkout/sessions/{session_id}")["status"] == "expired"
     assert "already" in flask("payments", "cancel", receipt()).output
