@@ -34,7 +34,7 @@ PAYMENT = (
 ATTEMPT = (
     "session_id session_status session_payment_status payment_intent_id charge_id received paid_at "
     "delayed_failure decline declined_at disagreements accepted other_sessions other_intents "
-    "confirmed_at canceled_at abandoned_at superseded_at expires_at"
+    "canceled_at abandoned_at superseded_at expires_at"
 ).split()
 REFUND = "id refund_id status failure_reason refusal requested_by created_at told_at".split()
 DISPUTE = "dispute_id status reason due_by withdrawn told_at".split()
@@ -70,7 +70,7 @@ def list_payments(status: str | None, limit: int) -> None:
             (
                 one.receipt_number,
                 one.created_at,
-                one.status,
+                _status_in_words(one),
                 formats.amount(one.amount, one.currency),
                 formats.amount(one.refunded, one.currency) if one.refunded else "",
                 one.dispute,
@@ -79,6 +79,12 @@ def list_payments(status: str | None, limit: int) -> None:
             for one in db.session.scalars(query)
         ),
     )
+
+
+def _status_in_words(payment: Payment) -> str:
+    # Who tried in vain may need help; who has paid since, or gone, does not.
+    declined = payment.status == "open" and payment.last_decline
+    return "open, declined" if declined else payment.status
 
 
 @payments.command("show")

@@ -27,6 +27,20 @@ def test_payments_are_listed_newest_first_and_by_status(flask, submit, paid, row
     assert "€7.00" not in flask("payments", "list", "--status", "paid").output
 
 
+def test_of_an_open_payment_the_list_says_that_a_card_was_declined(
+    flask, submit, world, receipt, rows
+):
+    page = submit().location
+    assert flask("payments", "list").output.count("open ") == 1
+    world.pay(page, card="4000000000000002")
+    flask("payments", "sync", receipt())
+    assert "  open, declined  €12.50" in flask("payments", "list").output
+    assert "open, declined" in flask("payments", "list", "--status", "open").output
+    world.pay(page)
+    flask("payments", "sync", receipt())
+    assert "  paid    €12.50" in flask("payments", "list").output
+
+
 def test_a_payment_is_shown_with_all_that_is_known(flask, paid, receipt):
     shown = flask("payments", "show", receipt().lower().replace("-", "")).output
     for words in (
