@@ -42,26 +42,34 @@ def quiet() -> None:
 class Command(click.Command):
     """One that needs the database; what is the matter with that, it says in a sentence."""
 
+    # The exit status then.
+    without_database = 1
+
     def invoke(self, context: click.Context) -> Any:
-        return with_appcontext(_with_database(super().invoke))(context)
+        try:
+            return with_appcontext(_invoke_with_database)(context, super().invoke)
+        except WithoutDatabase as error:
+            error.show()
+            context.exit(self.without_database)
 
 
 class Group(AppGroup):
     command_class = Command
 
 
-def _with_database(invoke: Callable[[click.Context], Any]) -> Callable[[click.Context], Any]:
-    def answered(context: click.Context) -> Any:
-        _look_at_database()
-        try:
-            return invoke(context)
-        except (OperationalError, InterfaceError) as error:
-            raise click.ClickException(
-                f"The database did not do all that it was asked: {_cause(error)}. What was "
-                f"committed before stands, the rest was not done. {REFUND_STANDS}"
-            ) from error
+class WithoutDatabase(click.ClickException):
+    """It can't be reached, is behind, or failed on the way; the message says which."""
 
-    return answered
+
+def _invoke_with_database(context: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
+    _look_at_database()
+    try:
+        return invoke(context)
+    except (OperationalError, InterfaceError) as error:
+        raise WithoutDatabase(
+            f"The database did not do all that it was asked: {_cause(error)}. What was "
+            f"committed before stands, the rest was not done. {REFUND_STANDS}"
+        ) from error
 
 
 def _look_at_database() -> None:
@@ -70,12 +78,12 @@ def _look_at_database() -> None:
         revision = schema.found()
         db.session.rollback()
     except (OperationalError, InterfaceError) as error:
-        raise click.ClickException(
+        raise WithoutDatabase(
             f"The database can't be reached: {_cause(error)}. Nothing was done. "
             "Look whether Postgres is running, and whether DATABASE_URL is its address."
         ) from error
     if schema.is_behind(revision):
-        raise click.ClickException(
+        raise WithoutDatabase(
             f"The database's schema is at {revision}, behind this version of payflow, which needs "
             f"{schema.head()}. Nothing was done: run `flask db upgrade` first."
         )

@@ -10,9 +10,14 @@ from payflow.record import found_by_sweep
 DIFFERENCES, COULD_NOT_ASK = 1, 2
 
 
-@click.command("reconcile", cls=Command)
+class Reconcile(Command):
+    # Else it would read as differences.
+    without_database = COULD_NOT_ASK
+
+
+@click.command("reconcile", cls=Reconcile)
 @click.option("--dry-run", is_flag=True, help="Print every difference, store nothing; exits 0, "
-              "1 (differences) or 2 (Stripe could not be asked).")  # fmt: skip
+              "1 (differences) or 2 (Stripe could not be asked, or the database).")  # fmt: skip
 @click.pass_context
 def reconcile(context: click.Context, dry_run: bool) -> None:
     """Ask Stripe about all that is not settled, and record what it says."""
