@@ -52,6 +52,9 @@ async def _work(database_url: str) -> bool:
     try:
         with queue.app.replace_connector(connector) as app:
             async with app.open_async():
+                if not await app.check_connection_async():
+                    log.error("the database has no tables: flask --app wsgi db upgrade makes them")
+                    return False
                 await _until(
                     asked,
                     app,
@@ -69,7 +72,8 @@ async def _work(database_url: str) -> bool:
                 )
         reason = "it could not go on"
     except (ConnectorException, OperationalError) as error:
-        reason = f"it has lost the database: {error}"
+        # Procrastinate's own errors say no more than "Database error".
+        reason = f"it has lost the database: {error.__cause__ or error}"
     if not asked.is_set():
         log.error("the worker begins anew: %s", reason)
     return asked.is_set()

@@ -177,3 +177,12 @@ def test_a_worker_whose_connections_are_silently_dead_makes_others(
         until(sent, 90)
     assert "the database does not answer" in worker.output()
     assert worker.process.poll() is None
+
+
+def test_a_worker_on_a_database_without_tables_says_how_to_make_them_and_waits(start, postgres):
+    postgres.create_database("bare")
+    worker = start(25, DATABASE_URL=postgres.url("bare"))
+    until(lambda: worker.output().count("flask --app wsgi db upgrade makes them") == 2)
+    assert worker.process.poll() is None
+    worker.kill()
+    postgres.drop_database("bare")
