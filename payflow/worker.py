@@ -101,14 +101,17 @@ async def _until(asked: asyncio.Event, app: App, work: Awaitable[None]) -> None:
 async def _look(asked: asyncio.Event, app: App) -> None:
     """Look whether the database answers: connections that are silently dead, as after another
     server has taken over, would be waited for in vain for a quarter of an hour."""
-    while True:
+    failures = 0
+    while failures < 2:
         await asyncio.sleep(jobs.HEARTBEAT)
         answer = asyncio.ensure_future(app.check_connection_async())
         done, _ = await asyncio.wait({answer}, timeout=jobs.STALLED_AFTER - jobs.HEARTBEAT)
         if not done:
-            _end_at_once(asked, "the database does not answer")
-        # A failure is an answer, and the worker's to meet.
-        answer.exception()
+            break
+        # A failure is the worker's to meet, and ends it; but not where dead connections are all
+        # that there are: then who waits for one of them fails, and who has one waits.
+        failures = failures + 1 if answer.exception() else 0
+    _end_at_once(asked, "the database does not answer")
 
 
 async def _watched(

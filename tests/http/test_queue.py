@@ -293,3 +293,24 @@ def test_a_worker_shows_signs_of_life_often_enough_not_to_be_taken_for_dead():
 def test_a_worker_that_is_asked_to_stop_has_ended_before_its_jobs_are_taken_over():
     until_it_looks = jobs.HEARTBEAT / 5
     assert worker.GRACE + until_it_looks < jobs.STALLED_AFTER - jobs.HEARTBEAT
+
+
+def test_a_worker_whose_connections_are_all_waited_for_in_vain_does_not_wait_for_ever(
+    app, postgres, monkeypatch
+):
+    """Silently dead, each in use: to look for one more fails, which says nothing to those in use."""
+
+    def end(_asked, reason):
+        raise EOFError(reason)
+
+    async def look():
+        url = postgres.url("payflow")
+        connector = PsycopgConnector(conninfo=url, timeout=0.5, min_size=1, max_size=1)
+        with queue.app.replace_connector(connector) as opened:
+            async with opened.open_async(), connector.pool.connection():
+                await asyncio.wait_for(worker._look(asyncio.Event(), opened), 20)
+
+    monkeypatch.setattr(worker, "_end_at_once", end)
+    monkeypatch.setattr(jobs, "HEARTBEAT", 0.1)
+    with pytest.raises(EOFError, match="the database does not answer"):
+        asyncio.run(look())
