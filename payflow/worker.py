@@ -124,17 +124,17 @@ async def _watched(
     stopped, and two would do the same."""
     if this := asyncio.current_task():
         this.add_done_callback(functools.partial(_stop_if_unwritten, worker))
-    job, seen = asyncio.ensure_future(call_next()), time.monotonic()
+    job, seen = asyncio.ensure_future(call_next()), time.time()
     while True:
         await asyncio.wait({job}, timeout=jobs.HEARTBEAT / 5)
-        now = time.monotonic()
-        if context.abort_reason() == AbortReason.SHUTDOWN:
-            _end_at_once(asked, f"{context.job.call_string} does not end in time")
-        # As by SIGSTOP, or a machine that was suspended.
+        now = time.time()
+        # As by SIGSTOP, or as a machine that was suspended, whose monotonic clock stood still too.
         if now - seen > jobs.STALLED_AFTER - jobs.HEARTBEAT:
             _end_at_once(asked, f"it stood still for {now - seen:.0f} s")
         if job.done():
             return job.result()
+        if context.abort_reason() == AbortReason.SHUTDOWN:
+            _end_at_once(asked, f"{context.job.call_string} does not end in time")
         seen = now
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from procrastinate import PsycopgConnector
+from procrastinate.job_context import AbortReason
 from procrastinate.periodic import PeriodicDeferrer
 from sqlalchemy import text
 
@@ -295,13 +297,20 @@ def test_a_worker_that_is_asked_to_stop_has_ended_before_its_jobs_are_taken_over
     assert worker.GRACE + until_it_looks < jobs.STALLED_AFTER - jobs.HEARTBEAT
 
 
-def test_a_worker_whose_connections_are_all_waited_for_in_vain_does_not_wait_for_ever(
-    app, postgres, monkeypatch
-):
-    """Silently dead, each in use: to look for one more fails, which says nothing to those in use."""
+@pytest.fixture
+def ends_at_once(monkeypatch):
+    """Where a worker would end its process, it raises EOFError with the reason."""
 
     def end(_asked, reason):
         raise EOFError(reason)
+
+    monkeypatch.setattr(worker, "_end_at_once", end)
+
+
+def test_a_worker_whose_connections_are_all_waited_for_in_vain_does_not_wait_for_ever(
+    app, postgres, monkeypatch, ends_at_once
+):
+    """Silently dead, each in use: to look for one more fails, which says nothing to those in use."""
 
     async def look():
         url = postgres.url("payflow")
@@ -310,7 +319,41 @@ def test_a_worker_whose_connections_are_all_waited_for_in_vain_does_not_wait_for
             async with opened.open_async(), connector.pool.connection():
                 await asyncio.wait_for(worker._look(asyncio.Event(), opened), 20)
 
-    monkeypatch.setattr(worker, "_end_at_once", end)
     monkeypatch.setattr(jobs, "HEARTBEAT", 0.1)
     with pytest.raises(EOFError, match="the database does not answer"):
         asyncio.run(look())
+
+
+async def watched(job, abort_reason=None):
+    """What a worker makes of a job that it watches."""
+    context = SimpleNamespace(
+        abort_reason=lambda: abort_reason, job=SimpleNamespace(call_string="job")
+    )
+    return await worker._watched(asyncio.Event(), job, context, None)
+
+
+def test_a_worker_on_a_machine_that_was_suspended_leaves_its_jobs_to_others(
+    monkeypatch, ends_at_once
+):
+    """The clock on the wall alone tells of it: the monotonic one was suspended as well."""
+    on_the_wall = [time.time()]
+
+    async def sleeps():
+        on_the_wall[0] += jobs.STALLED_AFTER
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(time, "time", lambda: on_the_wall[0])
+    with pytest.raises(EOFError, match="it stood still for 15 s"):
+        asyncio.run(asyncio.wait_for(watched(sleeps), 20))
+
+
+def test_a_job_that_ends_with_the_grace_of_its_worker_is_noted_as_done(ends_at_once):
+    async def ends():
+        return "done"
+
+    async def goes_on():
+        await asyncio.sleep(60)
+
+    assert asyncio.run(watched(ends, AbortReason.SHUTDOWN)) == "done"
+    with pytest.raises(EOFError, match="does not end in time"):
+        asyncio.run(watched(goes_on, AbortReason.SHUTDOWN))
