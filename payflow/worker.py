@@ -47,7 +47,12 @@ async def _work(database_url: str) -> bool:
 
     Polls every second instead of listening: notifications get lost, and cost every webhook a fifth.
     """
-    connector = PsycopgConnector(conninfo=database_url, timeout=DATABASE_TIMEOUT)
+    # What a worker that stands still, or has lost its connections, has begun and not committed
+    # would hold up all others: for them it is over as its jobs become theirs.
+    idle = f"-c idle_in_transaction_session_timeout={jobs.STALLED_AFTER - jobs.HEARTBEAT}s"
+    connector = PsycopgConnector(
+        conninfo=database_url, timeout=DATABASE_TIMEOUT, kwargs={"options": idle}
+    )
     asked = asyncio.Event()
     try:
         with queue.app.replace_connector(connector) as app:
