@@ -189,6 +189,12 @@ def test_what_is_periodic_does_not_pile_up_while_no_worker_gets_to_it(app, postg
     assert len(waiting) == len(set(waiting))
 
 
+def test_what_is_periodic_and_takes_long_leaves_a_place_for_letters():
+    """A sweep that Stripe keeps waiting, events that wait for a lock: one of each at a time."""
+    slow = [queue.app.tasks[name] for name in ("sweep", "match_events", "handle_events_again")]
+    assert len({task.lock for task in slow} - {None}) == len(slow) < worker.CONCURRENCY
+
+
 @pytest.mark.parametrize("status", ["failed", "aborted", "cancelled"])
 def test_jobs_that_failed_are_forgotten_after_a_month(app, rows, work, status):
     queue.defer(queue.Deferred("tests.old", {}), queue.Deferred("tests.young", {}))
