@@ -159,4 +159,7 @@ def _end_at_once(asked: asyncio.Event, reason: str) -> NoReturn:
         log.error("the worker ends at once: %s", reason)
         os._exit(0)
     log.error("the worker begins anew: %s", reason)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # what it was started as
+    with suppress(OSError):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # what it was started as
+    # That is gone, as after a deploy in its place: whoever supervises it starts the next.
+    os._exit(1)

@@ -1,6 +1,8 @@
 """The queue of jobs: they commit with the facts, and outlive the worker that took them."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from uuid import uuid4
@@ -14,6 +16,7 @@ from sqlalchemy import text
 from payflow import jobs, queue, worker
 from payflow.db import db
 from tests.mail_servers import Refusing, mail_server
+from tests.stack import ROOT
 
 JOBS = "SELECT task_name, args, lock, status::text FROM procrastinate_jobs ORDER BY id"
 
@@ -363,3 +366,15 @@ def test_a_job_that_ends_with_the_grace_of_its_worker_is_noted_as_done(ends_at_o
     assert asyncio.run(watched(ends, AbortReason.SHUTDOWN)) == "done"
     with pytest.raises(EOFError, match="does not end in time"):
         asyncio.run(watched(goes_on, AbortReason.SHUTDOWN))
+
+
+def test_a_worker_that_cannot_begin_anew_leaves_that_to_its_supervisor():
+    """Raised in a job, the error would be taken for the job's, and the worker go on."""
+    program = """if True:
+        import asyncio, contextlib, sys
+        from payflow import worker
+        sys.executable = "/nowhere"
+        with contextlib.suppress(OSError):
+            worker._end_at_once(asyncio.Event(), "the test says so")
+    """
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 1
