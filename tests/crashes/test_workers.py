@@ -121,9 +121,7 @@ CREATE TRIGGER once BEFORE INSERT ON procrastinate_periodic_defers FOR EACH ROW
 """
 
 
-def test_a_worker_that_stands_still_in_a_transaction_holds_up_no_other(
-    administer, start, rows
-):
+def test_a_worker_that_stands_still_in_a_transaction_holds_up_no_other(administer, start, rows):
     """It has queued what is periodic, and not yet committed: nobody else could."""
     administer(SLEEP_ONCE)
     with mail_server(Keeper()) as port:

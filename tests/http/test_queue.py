@@ -319,7 +319,7 @@ def ends_at_once(monkeypatch):
 def test_a_worker_whose_connections_are_all_waited_for_in_vain_does_not_wait_for_ever(
     app, postgres, monkeypatch, ends_at_once
 ):
-    """Silently dead, each in use: to look for one more fails, which says nothing to those in use."""
+    """Silently dead, each in use: to ask for one more fails, and tells those in use nothing."""
 
     async def look():
         url = postgres.url("payflow")
