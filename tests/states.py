@@ -22,19 +22,23 @@ OUT_OF_ORDER = [{"on": "POST /v1/checkout/sessions", "fault": "429"}]
 class Payer:
     """One person with one payment, known by its page's address."""
 
+    # Stripe's ids of what became of it.
+    refund: str
+    dispute: str
+
     def __init__(
         self, site: str, world: World, variables: Mapping[str, str], lang: str = "en", **form: str
     ):
         self.site, self.world, self.variables = site, world, variables
         self.http = requests.Session()
-        page = self.http.get(f"{site}/?lang={lang}", timeout=5).text
+        page = self.http.get(f"{site}/?lang={lang}", timeout=60).text
         self.form = INVOICE | hidden_fields(page) | form
         self.session_url = self.send()
         self.page = self.session()["success_url"].partition("?")[0]
 
     def send(self, **changes: str) -> str:
         answer = self.http.post(
-            f"{self.site}/checkout", self.form | changes, timeout=20, allow_redirects=False
+            f"{self.site}/checkout", self.form | changes, timeout=60, allow_redirects=False
         )
         assert answer.status_code == 303, answer.text
         return answer.headers["Location"]
@@ -45,7 +49,7 @@ class Payer:
     def is_told_of(self, event: dict[str, Any]) -> None:
         """A delivery that Stripe would not make."""
         body = json.dumps(event)
-        requests.post(f"{self.site}/webhooks/stripe", body, headers=sign(body), timeout=10)
+        requests.post(f"{self.site}/webhooks/stripe", body, headers=sign(body), timeout=60)
 
     def session(self) -> dict[str, Any]:
         return self.world.ask(f"checkout/sessions/{self.session_url.rpartition('/')[2]}")
@@ -58,7 +62,7 @@ class Payer:
         return str(number)
 
     def shown(self) -> str:
-        return requests.get(f"{self.page}/status?from=back", timeout=5).text
+        return requests.get(f"{self.page}/status?from=back", timeout=60).text
 
     def until_it_says(self, heading: str) -> str:
         until(lambda: heading in self.shown())
@@ -160,6 +164,13 @@ def reversed_by_the_bank(payer: Payer) -> str:
     return payer.until_it_says("Reversed by the bank")
 
 
+def reversed_in_part(payer: Payer) -> str:
+    paid(payer)
+    opened = payer.world.at_desk("disputes", payment_intent=payer.intent(), amount=42_500)
+    payer.world.at_desk(f"disputes/{opened['id']}", outcome="lost")
+    return payer.until_it_says("Taken back by your bank")
+
+
 def review(payer: Payer) -> str:
     payer.world.set(webhook_delay_s=3600)
     payer.pay()
@@ -193,6 +204,7 @@ PAYMENTS: Mapping[str, Callable[[Payer], str]] = {
     "refund-failed": refund_failed,
     "disputed": disputed,
     "reversed": reversed_by_the_bank,
+    "reversed-in-part": reversed_in_part,
     "in-review": review,
     "replaced": replaced,
 }

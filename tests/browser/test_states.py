@@ -79,6 +79,12 @@ STATES = {
         ["Write to us", *RECEIPT],
         [125_000],
     ),
+    "reversed-in-part": State(
+        "Payment received",
+        ["Taken back by your bank", "€425.00", "Kept", "€825.00"],
+        RECEIPT,
+        [125_000],
+    ),
     "in-review": State(
         "Payment received, being checked",
         ["We’ll contact you at c••@example.com", "Please don’t pay again"],
