@@ -7,8 +7,10 @@ a later release.
 from typing import Any
 
 from alembic import context
+from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from payflow.db import LOCK_TIMEOUT_MS, db
 
@@ -22,12 +24,24 @@ def is_ours(name: str | None, kind: str, parents: Any) -> bool:
 
 
 def run() -> None:
-    with db.engine.connect() as connection:
+    with _connect() as connection:
         try:
             _migrate(connection)
         finally:
             # Not back to the pool: the time-out and the lock end with it.
             connection.invalidate()
+
+
+def _connect() -> Connection:
+    try:
+        return db.engine.connect()
+    except OperationalError as error:
+        cause = str(error.orig).partition("\n")[0].rstrip(".")
+        # Flask-Migrate prints it, and ends with 1.
+        raise CommandError(
+            f"The database can't be reached: {cause}. Nothing was done. "
+            "Look whether Postgres is running, and whether DATABASE_URL is its address."
+        ) from error
 
 
 def _migrate(connection: Connection) -> None:

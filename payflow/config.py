@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from flask import current_app
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from payflow import brand, money
@@ -197,6 +197,15 @@ class Settings(BaseSettings):
         renders = values.get("render_external_url")
         return {"public_url": renders, **values} if renders else values
 
+    # Of the field, and so told together with what else is missing.
+    @field_validator("mail_password")
+    @classmethod
+    def _servers_elsewhere_ask_for_one(cls, password: str, others: ValidationInfo) -> str:
+        server = others.data.get("mail_server")
+        if server and server not in LOOPBACK and not password:
+            raise ValueError(f"is missing: {server} asks for one")
+        return password
+
     @model_validator(mode="after")
     def _refuse_unsafe_mixes(self) -> Self:
         if self.stripe_publishable_key and self.livemode != (
@@ -212,8 +221,6 @@ class Settings(BaseSettings):
             raise ValueError(
                 "PUBLIC_URL must begin with https:// when the Stripe key is a live one."
             )
-        if self.mail_server not in LOOPBACK and not self.mail_password:
-            raise ValueError(f"MAIL_PASSWORD is missing: {self.mail_server} asks for one.")
         self._check_amounts()
         return self
 

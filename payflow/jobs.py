@@ -137,7 +137,8 @@ async def forget_jobs(timestamp: int) -> None:
     )
 
 
-@_periodic("handle_events_again", "* * * * * */30")
+# One at a time, like the others that may take long: together they leave a place for letters.
+@_periodic("handle_events_again", "* * * * * */30", lock="handle_events_again")
 @_in_context
 def handle_events_again(timestamp: int) -> None:
     events.handle_again()

@@ -44,10 +44,15 @@ class Known:
         refunds = [refund for refund in self.told_refunds() if self.counts(refund)]
         return standing_of(amount, self.attempts.values(), refunds, self.disputes.values())
 
-    def counts(self, refund: RefundFacts) -> bool:
+    def counts(self, stripes: RefundFacts | DisputeFacts) -> bool:
         """Whether it is of money that counts: what went back of other money, as of a payment in
         review, is not gone of that."""
-        return attempt_status(self.attempts[self.attempt_of(refund)]) == "paid"
+        return attempt_status(self.attempts[self.attempt_of(stripes)]) == "paid"
+
+    def taken_back(self) -> int:
+        """What the customer's bank has taken back for good, of money that counts (minor units)."""
+        lost = [one for one in self.disputes.values() if one.status == "lost"]
+        return sum(dispute.amount for dispute in lost if self.counts(dispute))
 
     def due(self, amount: int) -> int:
         """What is to be kept of a payment of so much (minor units)."""

@@ -30,8 +30,8 @@ _manager = JobManager(SyncPsycopgConnector())
 
 @dataclass(frozen=True)
 class Deferred:
-    """A job to be: the task's name, its arguments, a lock under which only one runs, and what goes
-    first."""
+    """A job to be: the task's name, its arguments, a lock under which only one runs, and how soon
+    its turn comes."""
 
     task: str
     arguments: Mapping[str, Any]

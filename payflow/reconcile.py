@@ -345,8 +345,8 @@ def _settle_event(event_id: str, found: Found) -> None:
     """Note what an event came to; one that came to nothing yet is asked about later, with pauses
     that grow."""
     event = db.session.get_one(StripeEvent, event_id, with_for_update=True, populate_existing=True)
-    event.tries += 1
     if found.outcome == "unmatched":
+        event.tries += 1
         pause = timedelta(minutes=2 ** min(event.tries, 12))
         event.next_try_at = clock.now() + min(pause, LAST_LOOK_UP)
     else:

@@ -138,14 +138,14 @@ def _with_refund(known: Known, facts: RefundFacts, payment: AnyRow) -> Known:
 
 
 def _whose(known: Known, facts: RefundFacts | DisputeFacts) -> AttemptFacts:
-    """The attempt that is told of. Raises UnknownPayment, also for a PaymentIntent of which Stripe
-    has said that it is not the session's, unless that was recorded before."""
+    """The attempt that is told of. Raises UnknownPayment, also for another's PaymentIntent, unless
+    that was recorded before."""
     attempt = known.attempts[known.attempt_of(facts)]
     if isinstance(facts, RefundFacts):
         is_new = all(one.refund_id != facts.refund_id for one in known.told_refunds())
     else:
         is_new = facts.dispute_id not in known.disputes
-    if is_new and attempt.intent_confirmed and facts.payment_intent_id in attempt.other_intents:
+    if is_new and attempt.is_anothers(facts.payment_intent_id):
         raise UnknownPayment(f"{facts.payment_intent_id} is not the PaymentIntent of the session")
     return attempt
 

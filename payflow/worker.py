@@ -47,11 +47,19 @@ async def _work(database_url: str) -> bool:
 
     Polls every second instead of listening: notifications get lost, and cost every webhook a fifth.
     """
-    connector = PsycopgConnector(conninfo=database_url, timeout=DATABASE_TIMEOUT)
+    # What a worker that stands still, or has lost its connections, has begun and not committed
+    # would hold up all others: for them it is over as its jobs become theirs.
+    idle = f"-c idle_in_transaction_session_timeout={jobs.STALLED_AFTER - jobs.HEARTBEAT}s"
+    connector = PsycopgConnector(
+        conninfo=database_url, timeout=DATABASE_TIMEOUT, kwargs={"options": idle}
+    )
     asked = asyncio.Event()
     try:
         with queue.app.replace_connector(connector) as app:
             async with app.open_async():
+                if not await app.check_connection_async():
+                    log.error("the database has no tables: flask --app wsgi db upgrade makes them")
+                    return False
                 await _until(
                     asked,
                     app,
@@ -69,7 +77,8 @@ async def _work(database_url: str) -> bool:
                 )
         reason = "it could not go on"
     except (ConnectorException, OperationalError) as error:
-        reason = f"it has lost the database: {error}"
+        # Procrastinate's own errors say no more than "Database error".
+        reason = f"it has lost the database: {error.__cause__ or error}"
     if not asked.is_set():
         log.error("the worker begins anew: %s", reason)
     return asked.is_set()
@@ -97,14 +106,17 @@ async def _until(asked: asyncio.Event, app: App, work: Awaitable[None]) -> None:
 async def _look(asked: asyncio.Event, app: App) -> None:
     """Look whether the database answers: connections that are silently dead, as after another
     server has taken over, would be waited for in vain for a quarter of an hour."""
-    while True:
+    failures = 0
+    while failures < 2:
         await asyncio.sleep(jobs.HEARTBEAT)
         answer = asyncio.ensure_future(app.check_connection_async())
         done, _ = await asyncio.wait({answer}, timeout=jobs.STALLED_AFTER - jobs.HEARTBEAT)
         if not done:
-            _end_at_once(asked, "the database does not answer")
-        # A failure is an answer, and the worker's to meet.
-        answer.exception()
+            break
+        # A failure is the worker's to meet, and ends it; but not where dead connections are all
+        # that there are: then who waits for one of them fails, and who has one waits.
+        failures = failures + 1 if answer.exception() else 0
+    _end_at_once(asked, "the database does not answer")
 
 
 async def _watched(
@@ -117,17 +129,17 @@ async def _watched(
     stopped, and two would do the same."""
     if this := asyncio.current_task():
         this.add_done_callback(functools.partial(_stop_if_unwritten, worker))
-    job, seen = asyncio.ensure_future(call_next()), time.monotonic()
+    job, seen = asyncio.ensure_future(call_next()), time.time()
     while True:
         await asyncio.wait({job}, timeout=jobs.HEARTBEAT / 5)
-        now = time.monotonic()
-        if context.abort_reason() == AbortReason.SHUTDOWN:
-            _end_at_once(asked, f"{context.job.call_string} does not end in time")
-        # As by SIGSTOP, or a machine that was suspended.
+        now = time.time()
+        # As by SIGSTOP, or as a machine that was suspended, whose monotonic clock stood still too.
         if now - seen > jobs.STALLED_AFTER - jobs.HEARTBEAT:
             _end_at_once(asked, f"it stood still for {now - seen:.0f} s")
         if job.done():
             return job.result()
+        if context.abort_reason() == AbortReason.SHUTDOWN:
+            _end_at_once(asked, f"{context.job.call_string} does not end in time")
         seen = now
 
 
@@ -147,4 +159,7 @@ def _end_at_once(asked: asyncio.Event, reason: str) -> NoReturn:
         log.error("the worker ends at once: %s", reason)
         os._exit(0)
     log.error("the worker begins anew: %s", reason)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # what it was started as
+    with suppress(OSError):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # what it was started as
+    # That is gone, as after a deploy in its place: whoever supervises it starts the next.
+    os._exit(1)

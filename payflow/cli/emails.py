@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 import click
-from flask.cli import AppGroup
 from sqlalchemy import select
 
 from payflow import emails as domain
-from payflow.cli.output import quiet, refusals, table
+from payflow.cli.output import Group, quiet, refusals, table
 from payflow.db import db
 from payflow.models import LETTER_STATES, Email, Payment
 
-emails = AppGroup("emails", callback=quiet, help="Letters, and sending one again.")
+emails = Group("emails", callback=quiet, help="Letters, and sending one again.")
 
 
 @emails.command("list")

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 import click
-from flask.cli import AppGroup
 from sqlalchemy import select
 
 from payflow import events as domain
-from payflow.cli.output import quiet, refusals, table
+from payflow.cli.output import Group, quiet, refusals, table
 from payflow.db import db
 from payflow.models import StripeEvent
 
-events = AppGroup("events", callback=quiet, help="What Stripe has told, and handling it again.")
+events = Group("events", callback=quiet, help="What Stripe has told, and handling it again.")
 
 
 @events.command("list")

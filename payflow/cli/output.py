@@ -1,7 +1,7 @@
 """How commands answer: columns, lines, and refusals with a sentence."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -9,10 +9,13 @@ from itertools import zip_longest
 from typing import Any
 
 import click
+from flask.cli import AppGroup, with_appcontext
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase
 
-from payflow import formats
+from payflow import formats, schema
 from payflow.by_hand import NotPossible
+from payflow.db import db
 from payflow.emails import NotResendable
 from payflow.events import NotReplayable
 from payflow.gateway import GatewayError
@@ -34,6 +37,61 @@ def quiet() -> None:
     log = logging.getLogger("payflow")
     click.get_current_context().call_on_close(partial(log.setLevel, log.level))
     log.setLevel(logging.WARNING)
+
+
+class Command(click.Command):
+    """One that needs the database; what is the matter with that, it says in a sentence."""
+
+    # The exit status then.
+    without_database = 1
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return with_appcontext(_invoke_with_database)(context, super().invoke)
+        except WithoutDatabase as error:
+            error.show()
+            context.exit(self.without_database)
+
+
+class Group(AppGroup):
+    command_class = Command
+
+
+class WithoutDatabase(click.ClickException):
+    """It can't be reached, is behind, or failed on the way; the message says which."""
+
+
+def _invoke_with_database(context: click.Context, invoke: Callable[[click.Context], Any]) -> Any:
+    _look_at_database()
+    try:
+        return invoke(context)
+    except (OperationalError, InterfaceError) as error:
+        raise WithoutDatabase(
+            f"The database did not do all that it was asked: {_cause(error)}. What was "
+            f"committed before stands, the rest was not done. {REFUND_STANDS}"
+        ) from error
+
+
+def _look_at_database() -> None:
+    """Before anything is done, so that nothing is done where it can't be ended."""
+    try:
+        revision = schema.found()
+        db.session.rollback()
+    except (OperationalError, InterfaceError) as error:
+        raise WithoutDatabase(
+            f"The database can't be reached: {_cause(error)}. Nothing was done. "
+            "Look whether Postgres is running, and whether DATABASE_URL is its address."
+        ) from error
+    if schema.is_behind(revision):
+        raise WithoutDatabase(
+            f"The database's schema is at {revision}, behind this version of payflow, which needs "
+            f"{schema.head()}. Nothing was done: run `flask db upgrade` first."
+        )
+
+
+def _cause(error: DBAPIError) -> str:
+    """The driver's own words: without the statement, without hints and further addresses."""
+    return str(error.orig).partition("\n")[0].rstrip(".")
 
 
 @contextmanager
@@ -93,7 +151,9 @@ def tell(change: Change | None, otherwise: str) -> None:
 def one_line(change: Change) -> str:
     before, after = change.before.status, change.after.status
     arrow = f"{before} → {after}" if before != after else before
-    return f"{change.receipt_number}  {arrow}  {'; '.join(change.happened)}".rstrip()
+    # The arrow says already where it has come to.
+    happened = "; ".join(what for what in change.happened if what != after)
+    return f"{change.receipt_number}  {arrow}  {happened}".rstrip()
 
 
 def _cell(value: Any) -> str:

@@ -4,13 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import click
-from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 
 from payflow import by_hand, formats, money, refunds
 from payflow import payments as domain
 from payflow import reconcile as asking
-from payflow.cli.output import details, listed, quiet, refusals, table, tell
+from payflow.cli.output import Command, Group, details, listed, quiet, refusals, table, tell
 from payflow.db import db
 from payflow.models import (
     STATUSES,
@@ -24,7 +23,7 @@ from payflow.models import (
 )
 from payflow.record import OPERATOR
 
-payments = AppGroup("payments", callback=quiet, help="Look at payments, and decide about them.")
+payments = Group("payments", callback=quiet, help="Look at payments, and decide about them.")
 receipt = click.argument("receipt")
 
 # What `show` shows of each: names of columns, in its order.
@@ -35,7 +34,7 @@ PAYMENT = (
 ATTEMPT = (
     "session_id session_status session_payment_status payment_intent_id charge_id received paid_at "
     "delayed_failure decline declined_at disagreements accepted other_sessions other_intents "
-    "confirmed_at canceled_at abandoned_at superseded_at expires_at"
+    "canceled_at abandoned_at superseded_at expires_at"
 ).split()
 REFUND = "id refund_id status failure_reason refusal requested_by created_at told_at".split()
 DISPUTE = "dispute_id status reason due_by withdrawn told_at".split()
@@ -71,7 +70,7 @@ def list_payments(status: str | None, limit: int) -> None:
             (
                 one.receipt_number,
                 one.created_at,
-                one.status,
+                _status_in_words(one),
                 formats.amount(one.amount, one.currency),
                 formats.amount(one.refunded, one.currency) if one.refunded else "",
                 one.dispute,
@@ -80,6 +79,12 @@ def list_payments(status: str | None, limit: int) -> None:
             for one in db.session.scalars(query)
         ),
     )
+
+
+def _status_in_words(payment: Payment) -> str:
+    # Who tried in vain may need help; who has paid since, or gone, does not.
+    declined = payment.status == "open" and payment.last_decline
+    return "open, declined" if declined else payment.status
 
 
 @payments.command("show")
@@ -142,10 +147,9 @@ def accept(receipt: str) -> None:
     tell(change, f"{payment.receipt_number}: nothing was to accept.")
 
 
-@click.command("refund")
+@click.command("refund", cls=Command)
 @receipt
 @click.option("--amount", help="In major units, such as 12.50; without it, all that is left.")
-@with_appcontext
 def refund(receipt: str, amount: str | None) -> None:
     """Refund a payment, or a part of it."""
     quiet()

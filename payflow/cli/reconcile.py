@@ -1,21 +1,24 @@
 """`flask reconcile`: one sweep, now."""
 
 import click
-from flask.cli import with_appcontext
 
 from payflow import sweep
-from payflow.cli.output import one_line, quiet
+from payflow.cli.output import Command, one_line, quiet
 from payflow.record import found_by_sweep
 
 # Exit statuses.
 DIFFERENCES, COULD_NOT_ASK = 1, 2
 
 
-@click.command("reconcile")
+class Reconcile(Command):
+    # Else it would read as differences.
+    without_database = COULD_NOT_ASK
+
+
+@click.command("reconcile", cls=Reconcile)
 @click.option("--dry-run", is_flag=True, help="Print every difference, store nothing; exits 0, "
-              "1 (differences) or 2 (Stripe could not be asked).")  # fmt: skip
+              "1 (differences) or 2 (Stripe could not be asked, or the database).")  # fmt: skip
 @click.pass_context
-@with_appcontext
 def reconcile(context: click.Context, dry_run: bool) -> None:
     """Ask Stripe about all that is not settled, and record what it says."""
     quiet()

@@ -69,8 +69,18 @@ class AttemptFacts:
         if self.other_sessions:
             standing.add(_several("Checkout Sessions", self.session_id, self.other_sessions))
         if self.other_intents and not self._is_known_which_counts:
-            standing.add(_several("PaymentIntents", self.payment_intent_id, self.other_intents))
+            standing.add(self._several_intents)
         return tuple(sorted(standing - self.accepted))
+
+    def is_anothers(self, intent_id: str | None) -> bool:
+        """Whether Stripe has said of a PaymentIntent that is told of that it is not the session's,
+        and the operator has not accepted it either."""
+        known = self.intent_confirmed and self._several_intents not in self.accepted
+        return known and intent_id in self.other_intents
+
+    @property
+    def _several_intents(self) -> str:
+        return _several("PaymentIntents", self.payment_intent_id, self.other_intents)
 
     @property
     def _is_known_which_counts(self) -> bool:

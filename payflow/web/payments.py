@@ -9,13 +9,13 @@ from uuid import UUID
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, select
 
 from payflow import checkout, limits, reconcile
 from payflow.db import AnyRow, db, without_transaction
 from payflow.facts.refunds import COUNTING, UNDER_WAY
 from payflow.known import facts_of
-from payflow.models import PAYMENTS, Dispute, Refund
+from payflow.models import PAYMENTS, Refund
 from payflow.payment_words import SHOWN, decline_words
 from payflow.payments import can_be_paid
 from payflow.status import CAPTURED, PAYABLE, amount_paid
@@ -93,10 +93,9 @@ def retry(payment_id: UUID) -> ResponseReturnValue:
 def _render(template: str, payment: AnyRow) -> str:
     origin, polls = request.args.get("from", ""), _polls()
     refunds = _refunds_of(payment, whole=template == "payment.html" or "seen" in request.args)
-    state, taken_back = _state(payment, origin, polls), _taken_back(payment)
-    if state == "reversed" and taken_back < payment.captured - payment.refunded:
-        # A part of it, or one of two payments for the same thing: the rest is as it was.
-        state = str(payment.status)
+    state, taken_back = _state(payment, origin, polls), 0
+    if state == "reversed":
+        state, taken_back = _reversed(payment)
     if state in REFUNDED and any(refund.status in UNDER_WAY for refund in refunds):
         state = "refunding"
     elif state in ("paid", "partially_refunded") and refunds and refunds[-1].status == "failed":
@@ -164,14 +163,15 @@ def _amount_of(payment: AnyRow) -> int:
     return amount_paid(due, payment.captured)
 
 
-def _taken_back(payment: AnyRow) -> int:
-    """What the customer's bank has taken back for good, in minor units."""
-    if payment.dispute != "lost":
-        return 0
-    lost = select(func.sum(Dispute.amount)).where(
-        Dispute.payment_id == payment.id, Dispute.status == "lost"
-    )
-    return int(db.session.scalar(lost) or 0)
+def _reversed(payment: AnyRow) -> tuple[str, int]:
+    """Of a payment with a lost dispute: what the page says of it, and where the bank has taken back
+    a part of it, or one of two payments for the same thing, how much (minor units)."""
+    known = facts_of(payment.id)
+    taken_back = known.taken_back()
+    if taken_back >= payment.captured - payment.refunded:
+        return "reversed", 0
+    others = {DISPUTED.get(dispute.status) for dispute in known.disputes.values()}
+    return ("disputed" if "disputed" in others else str(payment.status)), taken_back
 
 
 def _refunds_of(payment: AnyRow, *, whole: bool) -> Sequence[Refund]:

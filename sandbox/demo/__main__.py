@@ -37,7 +37,7 @@ LOOKS = (
     *("BUSINESS_NAME", "BUSINESS_ADDRESS", "BUSINESS_URL", "BUSINESS_TAX_ID", "SUPPORT_EMAIL"),
     *("BRAND_COLOR", "LOGO_URL", "TERMS_URL", "PRIVACY_URL", "STATEMENT_DESCRIPTOR"),
     *("CURRENCIES", "AMOUNT_MIN", "AMOUNT_MAX", "TIMEZONE", "LOCALE"),
-    *("LIMIT_PER_ADDRESS", "LIMIT_PER_EMAIL"),
+    *("LIMIT_PER_ADDRESS", "LIMIT_PER_EMAIL", "MAIL_DEFAULT_SENDER", "ALERT_EMAIL"),
 )
 KEPT_SECRETS = {
     "STRIPE_SECRET_KEY": "sk_test_payflow",
@@ -135,7 +135,8 @@ class Demo:
             "PUBLIC_URL": place.url,
             "MAIL_SERVER": "127.0.0.1",
             "MAIL_PORT": str(smtp_port),
-            "MAIL_DEFAULT_SENDER": "Northlight Consulting <billing@northlight.example>",
+            # Without a name: then it is BUSINESS_NAME's.
+            "MAIL_DEFAULT_SENDER": "billing@northlight.example",
             "ALERT_EMAIL": "owner@northlight.example",
             "BUSINESS_NAME": "Northlight Consulting",
             "BUSINESS_ADDRESS": "12 Quay Street, Dublin",
@@ -196,7 +197,9 @@ class Demo:
         self.begin(migration)
         self.wait_until(lambda: migration.died() is not None, MIGRATED_WITHIN)
         if migration.died() != 0:
-            raise Failed(f"migrating the database failed:\n{tail(migration.log)}")
+            refused = "payflow cannot start:" in migration.log.read_text()
+            what = "a setting is wrong" if refused else "migrating the database failed"
+            raise Failed(f"{what}:\n{tail(migration.log)}")
         self.programs.remove(migration)
 
     def wait_until_up(self, what: str, condition: Callable[[], bool]) -> None:
@@ -302,7 +305,8 @@ payflow is running (started in {seconds:.1f} s).
   Mailbox            {place.sandbox_url}/inbox
   Card that works    4242 4242 4242 4242, any future date, any CVC
 
-  Settings           {place.settings_file}   (.venv/bin/flask -e {place.settings_file} …)
+  Settings           {place.settings_file}
+  Commands           .venv/bin/flask -e {place.settings_file} payments list
   Logs               {place.logs}/
 
 Ctrl-C stops all of it. The data stays in {place.data} for the next start.

@@ -66,6 +66,8 @@ class Place:
 @contextmanager
 def claimed(place: Place) -> Iterator[None]:
     """Ours are the data folder, until we end, and both ports, for the moment."""
+    if not place.data.exists():  # else it is told first if one is running on it
+        check_ports(place)
     try:
         place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.logs.mkdir(exist_ok=True)

@@ -19,13 +19,13 @@ DOING = "SELECT task_name FROM procrastinate_jobs WHERE status = 'doing'"
 def administer(postgres, app):
     with psycopg.connect(postgres.url("payflow"), autocommit=True) as connection:
         yield connection.execute
-        connection.execute("DROP FUNCTION IF EXISTS fail_once() CASCADE")
+        connection.execute("DROP FUNCTION IF EXISTS once() CASCADE")
         connection.execute("DROP SEQUENCE IF EXISTS times")
 
 
 FAIL_ONCE = """
 CREATE SEQUENCE times;
-CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF nextval('times') = 1 THEN
         PERFORM pg_terminate_backend(pg_backend_pid());
     END IF;
@@ -108,13 +108,37 @@ def test_a_worker_that_stood_still_leaves_alone_what_another_has_taken_over(
     assert first.process.poll() is None
 
 
+SLEEP_ONCE = """
+CREATE SEQUENCE times;
+CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('times') = 1 THEN
+        PERFORM pg_sleep(2);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER once BEFORE INSERT ON procrastinate_periodic_defers FOR EACH ROW
+    EXECUTE FUNCTION once();
+"""
+
+
+def test_a_worker_that_stands_still_in_a_transaction_holds_up_no_other(administer, start, rows):
+    """It has queued what is periodic, and not yet committed: nobody else could."""
+    administer(SLEEP_ONCE)
+    with mail_server(Keeper()) as port:
+        first = start(port)
+        until(lambda: administer("SELECT 1 FROM times WHERE is_called").fetchall())
+        first.process.send_signal(signal.SIGSTOP)
+        start(port)
+        until(lambda: rows("SELECT 1 FROM procrastinate_periodic_defers"))
+
+
 def test_a_job_whose_end_could_not_be_written_down_holds_up_nothing(
     start, completed, administer, rows
 ):
     """The connection breaks as a sweep ends; no other could begin while that was under way."""
     administer(FAIL_ONCE)
-    administer("CREATE TRIGGER fail_once BEFORE DELETE ON procrastinate_jobs FOR EACH ROW"
-               " WHEN (OLD.task_name = 'sweep') EXECUTE FUNCTION fail_once()")  # fmt: skip
+    administer("CREATE TRIGGER once BEFORE DELETE ON procrastinate_jobs FOR EACH ROW"
+               " WHEN (OLD.task_name = 'sweep') EXECUTE FUNCTION once()")  # fmt: skip
     with mail_server(Keeper()) as port:
         worker = start(port)
         until(lambda: administer("SELECT 1 FROM times WHERE is_called").fetchall())
@@ -128,8 +152,8 @@ def test_a_letter_that_left_as_the_connection_broke_is_not_sent_again(
     start, completed, deliver, administer, sent
 ):
     administer(FAIL_ONCE)
-    administer("CREATE TRIGGER fail_once BEFORE UPDATE ON emails FOR EACH ROW"
-               " WHEN (NEW.kind = 'receipt') EXECUTE FUNCTION fail_once()")  # fmt: skip
+    administer("CREATE TRIGGER once BEFORE UPDATE ON emails FOR EACH ROW"
+               " WHEN (NEW.kind = 'receipt') EXECUTE FUNCTION once()")  # fmt: skip
     taker = Holding(0)
     with mail_server(taker) as port:
         start(port)
@@ -143,8 +167,8 @@ def test_a_worker_whose_sign_of_life_failed_once_goes_on(
     start, completed, deliver, administer, sent
 ):
     administer(FAIL_ONCE)
-    administer("CREATE TRIGGER fail_once BEFORE UPDATE ON procrastinate_workers FOR EACH ROW"
-               " EXECUTE FUNCTION fail_once()")  # fmt: skip
+    administer("CREATE TRIGGER once BEFORE UPDATE ON procrastinate_workers FOR EACH ROW"
+               " EXECUTE FUNCTION once()")  # fmt: skip
     with mail_server(Keeper()) as port:
         worker = start(port)
         until(lambda: administer("SELECT 1 FROM times WHERE is_called").fetchall())
@@ -177,3 +201,12 @@ def test_a_worker_whose_connections_are_silently_dead_makes_others(
         until(sent, 90)
     assert "the database does not answer" in worker.output()
     assert worker.process.poll() is None
+
+
+def test_a_worker_on_a_database_without_tables_says_how_to_make_them_and_waits(start, postgres):
+    postgres.create_database("bare")
+    worker = start(25, DATABASE_URL=postgres.url("bare"))
+    until(lambda: worker.output().count("flask --app wsgi db upgrade makes them") == 2)
+    assert worker.process.poll() is None
+    worker.kill()
+    postgres.drop_database("bare")

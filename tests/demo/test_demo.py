@@ -12,12 +12,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 from dotenv import dotenv_values
 
 from sandbox.demo.__main__ import answers
 from sandbox.demo.postgres import free_port
 from sandbox.demo.processes import until
 from tests.demo.processes import ROOT, holding, linux_traces
+from tests.http.conftest import FORM, hidden_fields
 
 # Seconds; a machine that has much else to do takes its time.
 UP_WITHIN, GONE_WITHIN = 120.0, 60.0
@@ -110,6 +112,7 @@ def test_a_busy_port_is_named_with_a_command_that_works(data: Path) -> None:
     assert f"port {port} is in use" in sentence
     assert f"make demo PORT={port + 1}" in sentence or f"PORT={port + 2}" in sentence
     assert f"PAYFLOW_DATA={data}" in sentence
+    assert not data.exists()
 
 
 @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
@@ -128,6 +131,8 @@ def test_the_demo_serves_with_settings_of_its_own_that_only_its_owner_can_read(d
         DATABASE_URL="postgresql://leaked",
         STRIPE_PUBLISHABLE_KEY="leaked",
         BRAND_COLOR="#0f766e",
+        BUSINESS_NAME="Harbour, Sons & Søn",
+        ALERT_EMAIL="boss@harbour.example",
     ) as running:
         assert answers(running.port, "/healthz")
         assert answers(running.port, "/readyz")
@@ -137,6 +142,11 @@ def test_the_demo_serves_with_settings_of_its_own_that_only_its_owner_can_read(d
         assert str(running.settings["STRIPE_SECRET_KEY"]).startswith("sk_test_payflow")
         for pid in holding(str(running.settings["SECRET_KEY"])):
             assert "leaked" not in linux_traces(Path(f"/proc/{pid}"))
+
+        letters = letters_of_a_payment(running)
+        assert letters.keys() == {"customer@example.com", "boss@harbour.example"}
+        for sender in letters.values():
+            assert sender == '"Harbour, Sons & Søn" <billing@northlight.example>'
 
         beside = refused(PORT=str(free_port()), PAYFLOW_DATA=str(data))
         assert f"already running on {data} (http://127.0.0.1:{running.port})" in beside
@@ -151,6 +161,41 @@ def test_the_demo_serves_with_settings_of_its_own_that_only_its_owner_can_read(d
         running.process.terminate()
         assert until(running.is_gone, GONE_WITHIN), holding(str(data))
         assert running.process.returncode == 0
+
+
+def letters_of_a_payment(running: RunningDemo) -> dict[str, str]:
+    """Pay, and wait for both letters; answers by recipient who each is from."""
+    form, browser = str(running.settings["PUBLIC_URL"]), requests.Session()
+    fields = FORM | hidden_fields(browser.get(form, timeout=30).text)
+    began = browser.post(f"{form}/checkout", data=fields, timeout=30, allow_redirects=False)
+    card = {"number": "4242424242424242", "expiration": "12 / 40", "cvc": "123"}
+    who = {"email": FORM["email"], "name": FORM["name"]}
+    requests.post(began.headers["Location"], data=card | who, timeout=30, allow_redirects=False)
+    inbox = f"{running.settings['STRIPE_API_BASE']}/inbox/messages.json"
+    assert until(lambda: len(requests.get(inbox, timeout=30).json()) == 2, UP_WITHIN, every=0.2)
+    return {
+        to: value
+        for letter in requests.get(inbox, timeout=30).json()
+        for to in letter["to"]
+        for name, value in letter["headers"]
+        if name == "From"
+    }
+
+
+def test_a_setting_that_is_wrong_is_told_as_that(data: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "sandbox.demo"],
+        cwd=ROOT,
+        env=environment(free_port(), free_port(), data, STATEMENT_DESCRIPTOR="SGES"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=UP_WITHIN,
+    )
+    assert result.returncode == 1
+    assert "payflow demo: a setting is wrong:" in result.stderr
+    assert "STATEMENT_DESCRIPTOR must be 5 to 22 plain Latin characters" in result.stderr
+    assert "migrating" not in result.stderr
 
 
 def test_after_the_supervisor_was_killed_nothing_is_left_and_the_data_is_kept(data: Path) -> None:

@@ -206,6 +206,13 @@ def test_every_fault_is_told_at_once_a_sentence_per_variable(refusal):
     assert [line.split()[0] for line in told] == ["DATABASE_URL", "STRIPE_SECRET_KEY", "TIMEZONE"]
 
 
+def test_all_that_is_missing_is_told_at_once_the_mail_servers_password_too(refusal):
+    needed = ["DATABASE_URL", "SECRET_KEY", "PUBLIC_URL", "STRIPE_SECRET_KEY"]
+    needed += ["STRIPE_WEBHOOK_SECRET", "MAIL_PASSWORD", "MAIL_DEFAULT_SENDER", "BUSINESS_NAME"]
+    told = refusal(**dict.fromkeys(needed)).splitlines()
+    assert [line.split(" is missing: ")[0] for line in told] == needed
+
+
 ORIGIN = "must be an address like https://pay.example.com."
 BARE_ORIGIN = "must be an address without a path, like https://pay.example.com."
 HOST_ALONE = "must be an address with nothing but a host and perhaps a port, in the letters a to z"

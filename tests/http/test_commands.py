@@ -4,9 +4,12 @@ import os
 import signal
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from payflow import clock
+from payflow.db import db
+from sandbox.demo.postgres import free_port
 from tests.http.conftest import hidden_fields, retold
 from tests.stack import Program, until
 
@@ -22,6 +25,20 @@ def test_payments_are_listed_newest_first_and_by_status(flask, submit, paid, row
     assert lines[0].split()[:2] == ["RECEIPT", "CREATED"]
     assert ["€7.00" in lines[1], "€12.50" in lines[2]] == [True, True]
     assert "€7.00" not in flask("payments", "list", "--status", "paid").output
+
+
+def test_of_an_open_payment_the_list_says_that_a_card_was_declined(
+    flask, submit, world, receipt, rows
+):
+    page = submit().location
+    assert flask("payments", "list").output.count("open ") == 1
+    world.pay(page, card="4000000000000002")
+    flask("payments", "sync", receipt())
+    assert "  open, declined  €12.50" in flask("payments", "list").output
+    assert "open, declined" in flask("payments", "list", "--status", "open").output
+    world.pay(page)
+    flask("payments", "sync", receipt())
+    assert "  paid    €12.50" in flask("payments", "list").output
 
 
 def test_a_payment_is_shown_with_all_that_is_known(flask, paid, receipt):
@@ -63,14 +80,16 @@ def test_an_unknown_receipt_is_told_in_a_sentence(flask):
 
 def test_sync_asks_stripe_and_says_what_changed(flask, completed, receipt, rows):
     completed()
-    assert "open → paid" in flask("payments", "sync", receipt()).output
+    told = flask("payments", "sync", receipt()).output
+    assert told == f"{receipt()}  open → paid  session complete, paid; €12.50 received\n"
     assert rows(PAID) == [("paid", 1250, 0)]
     assert "nothing new" in flask("payments", "sync", receipt()).output
 
 
 def test_cancel_closes_the_page_at_stripe(flask, submit, receipt, rows, at_stripe, client):
     submit()
-    assert "open → canceled" in flask("payments", "cancel", receipt()).output
+    told = flask("payments", "cancel", receipt()).output
+    assert told == f"{receipt()}  open → canceled\n"
     ((session_id,),) = rows("SELECT session_id FROM attempts")
     assert at_stripe(f"checkout/sessions/{session_id}")["status"] == "expired"
     assert "already" in flask("payments", "cancel", receipt()).output
@@ -291,3 +310,96 @@ def test_that_stripe_says_the_same_again_later_is_no_change(flask, paid, receipt
     begun = int(clock.now().timestamp())
     until(lambda: clock.now().timestamp() > begun + 1)
     assert "nothing new" in flask("payments", "sync", receipt()).output
+
+
+# --- without the database --------------------------------------------------------------------
+
+COMMANDS = [
+    ("payments", "list"),
+    ("payments", "show", "7K3M-92QX"),
+    ("payments", "sync", "7K3M-92QX"),
+    ("payments", "cancel", "7K3M-92QX"),
+    ("payments", "accept", "7K3M-92QX"),
+    ("refund", "7K3M-92QX"),
+    ("events", "list"),
+    ("events", "replay", "--failed"),
+    ("emails", "list"),
+    ("emails", "resend", "1"),
+    ("reconcile",),
+    ("reconcile", "--dry-run"),
+]
+
+
+@pytest.fixture
+def flask_elsewhere(installed):
+    """Run a command on another database, that ends with 1; answers what it says."""
+
+    def run(database_url, *words, ends=1):
+        elsewhere = installed(DATABASE_URL=database_url)
+        with elsewhere.app_context():
+            result = elsewhere.test_cli_runner().invoke(args=list(words))
+            db.session.remove()
+            db.engine.dispose()
+        assert (result.exit_code, type(result.exception)) == (ends, SystemExit)
+        return result.output
+
+    return run
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_without_its_database_a_command_says_so_in_a_line(flask_elsewhere, words):
+    port = free_port()
+    url = f"postgresql://payflow:secret@127.0.0.1:{port}/payflow"
+    told = flask_elsewhere(url, *words, ends=2 if words[0] == "reconcile" else 1)
+    assert told.startswith("Error: The database can't be reached: connection failed")
+    assert str(port) in told
+    assert "Nothing was done. Look whether Postgres is running" in told
+    assert "secret" not in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["payments list", "db upgrade"])
+def test_a_program_without_its_database_prints_no_traceback(variables, command):
+    url = f"postgresql://payflow:secret@127.0.0.1:{free_port()}/payflow"
+    flask = ("flask", "--app", "wsgi", *command.split())
+    program = Program(*flask, environment=variables | {"DATABASE_URL": url})
+    assert program.process.wait(60) == 1
+    assert "The database can't be reached: connection failed" in program.output()
+    assert "Traceback" not in program.output()
+    assert len(program.output().splitlines()) == 1
+    program.stop()
+
+
+def test_with_a_schema_that_is_behind_a_command_says_what_to_run(postgres, flask_elsewhere):
+    postgres.create_database("behind")
+    try:
+        for revision in ("None", "0001"):
+            told = flask_elsewhere(postgres.url("behind"), "payments", "list")
+            assert f"schema is at {revision}, behind this version of payflow" in told
+            assert "Nothing was done: run `flask db upgrade` first." in told
+            with psycopg.connect(postgres.url("behind")) as connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num text)")
+                connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+    finally:
+        postgres.drop_database("behind")
+
+
+def test_with_the_schema_of_a_later_version_commands_go_on(flask, rows):
+    """During a deploy the migration comes first."""
+    ((head,),) = rows("SELECT version_num FROM alembic_version")
+    rows("UPDATE alembic_version SET version_num = 'later' RETURNING 1")
+    try:
+        assert flask("payments", "list").output == "None.\n"
+    finally:
+        rows("UPDATE alembic_version SET version_num = %s RETURNING 1", head)
+
+
+def test_a_database_that_fails_on_the_way_is_told_with_what_becomes_of_a_refund(
+    flask, paid, receipt, postgres
+):
+    with psycopg.connect(postgres.url("payflow")) as other:
+        other.execute("SELECT 1 FROM payments FOR UPDATE")
+        told = flask("refund", receipt(), ends=1).output
+    assert told.startswith("Error: The database did not do all that it was asked: canceling")
+    assert "A refund that was asked for is kept" in told
+    assert told.count("\n") == 1

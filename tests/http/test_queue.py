@@ -1,17 +1,22 @@
 """The queue of jobs: they commit with the facts, and outlive the worker that took them."""
 
 import asyncio
+import subprocess
+import sys
 import time
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from procrastinate import PsycopgConnector
+from procrastinate.job_context import AbortReason
 from procrastinate.periodic import PeriodicDeferrer
 from sqlalchemy import text
 
 from payflow import jobs, queue, worker
 from payflow.db import db
 from tests.mail_servers import Refusing, mail_server
+from tests.stack import ROOT
 
 JOBS = "SELECT task_name, args, lock, status::text FROM procrastinate_jobs ORDER BY id"
 
@@ -187,6 +192,12 @@ def test_what_is_periodic_does_not_pile_up_while_no_worker_gets_to_it(app, postg
     assert len(waiting) == len(set(waiting))
 
 
+def test_what_is_periodic_and_takes_long_leaves_a_place_for_letters():
+    """A sweep that Stripe keeps waiting, events that wait for a lock: one of each at a time."""
+    slow = [queue.app.tasks[name] for name in ("sweep", "match_events", "handle_events_again")]
+    assert len({task.lock for task in slow} - {None}) == len(slow) < worker.CONCURRENCY
+
+
 @pytest.mark.parametrize("status", ["failed", "aborted", "cancelled"])
 def test_jobs_that_failed_are_forgotten_after_a_month(app, rows, work, status):
     queue.defer(queue.Deferred("tests.old", {}), queue.Deferred("tests.young", {}))
@@ -293,3 +304,77 @@ def test_a_worker_shows_signs_of_life_often_enough_not_to_be_taken_for_dead():
 def test_a_worker_that_is_asked_to_stop_has_ended_before_its_jobs_are_taken_over():
     until_it_looks = jobs.HEARTBEAT / 5
     assert worker.GRACE + until_it_looks < jobs.STALLED_AFTER - jobs.HEARTBEAT
+
+
+@pytest.fixture
+def ends_at_once(monkeypatch):
+    """Where a worker would end its process, it raises EOFError with the reason."""
+
+    def end(_asked, reason):
+        raise EOFError(reason)
+
+    monkeypatch.setattr(worker, "_end_at_once", end)
+
+
+def test_a_worker_whose_connections_are_all_waited_for_in_vain_does_not_wait_for_ever(
+    app, postgres, monkeypatch, ends_at_once
+):
+    """Silently dead, each in use: to ask for one more fails, and tells those in use nothing."""
+
+    async def look():
+        url = postgres.url("payflow")
+        connector = PsycopgConnector(conninfo=url, timeout=0.5, min_size=1, max_size=1)
+        with queue.app.replace_connector(connector) as opened:
+            async with opened.open_async(), connector.pool.connection():
+                await asyncio.wait_for(worker._look(asyncio.Event(), opened), 20)
+
+    monkeypatch.setattr(jobs, "HEARTBEAT", 0.1)
+    with pytest.raises(EOFError, match="the database does not answer"):
+        asyncio.run(look())
+
+
+async def watched(job, abort_reason=None):
+    """What a worker makes of a job that it watches."""
+    context = SimpleNamespace(
+        abort_reason=lambda: abort_reason, job=SimpleNamespace(call_string="job")
+    )
+    return await worker._watched(asyncio.Event(), job, context, None)
+
+
+def test_a_worker_on_a_machine_that_was_suspended_leaves_its_jobs_to_others(
+    monkeypatch, ends_at_once
+):
+    """The clock on the wall alone tells of it: the monotonic one was suspended as well."""
+    on_the_wall = [time.time()]
+
+    async def sleeps():
+        on_the_wall[0] += jobs.STALLED_AFTER
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(time, "time", lambda: on_the_wall[0])
+    with pytest.raises(EOFError, match="it stood still for 15 s"):
+        asyncio.run(asyncio.wait_for(watched(sleeps), 20))
+
+
+def test_a_job_that_ends_with_the_grace_of_its_worker_is_noted_as_done(ends_at_once):
+    async def ends():
+        return "done"
+
+    async def goes_on():
+        await asyncio.sleep(60)
+
+    assert asyncio.run(watched(ends, AbortReason.SHUTDOWN)) == "done"
+    with pytest.raises(EOFError, match="does not end in time"):
+        asyncio.run(watched(goes_on, AbortReason.SHUTDOWN))
+
+
+def test_a_worker_that_cannot_begin_anew_leaves_that_to_its_supervisor():
+    """Raised in a job, the error would be taken for the job's, and the worker go on."""
+    program = """if True:
+        import asyncio, contextlib, sys
+        from payflow import worker
+        sys.executable = "/nowhere"
+        with contextlib.suppress(OSError):
+            worker._end_at_once(asyncio.Event(), "the test says so")
+    """
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 1

@@ -9,7 +9,7 @@ import stripe
 from payflow import checkout, clock, gateway, payments, refunds, sweep
 from payflow.db import db
 from payflow.facts.objects import SESSION
-from tests.http.conftest import retold
+from tests.http.conftest import retold, words_of
 
 STATUS = "SELECT status, captured, refunded FROM payments"
 
@@ -28,6 +28,52 @@ def paid_twice(submit, world, deliver, rows):
     for event in world.events("checkout.session.completed"):
         deliver(event)
     assert rows(STATUS) == [("paid", 2500, 0)]
+
+
+@pytest.fixture
+def dispute_each(world, at_stripe, deliver):
+    """Dispute each charge, the newest first, and end it so; None: it is open."""
+
+    def dispute(*outcomes):
+        charges = [one["id"] for one in at_stripe("charges")["data"]]
+        for charge, outcome in zip(charges, outcomes, strict=True):
+            opened = world.at_desk("disputes", charge=charge)
+            if outcome:
+                world.at_desk(f"disputes/{opened['id']}", outcome=outcome)
+        for event in reversed(world.events("charge.dispute.*")):
+            deliver(event)
+
+    return dispute
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "heading", "taken_back"),
+    [
+        (("lost", "won"), "Payment received", True),
+        (("lost", None), "Payment received, being clarified", True),
+        (("lost", "lost"), "Reversed by the bank", False),
+    ],
+)
+def test_of_two_payments_for_the_same_thing_the_page_says_what_the_bank_took_back(
+    paid_twice, dispute_each, rows, client, page_of, outcomes, heading, taken_back
+):
+    dispute_each(*outcomes)
+    assert rows("SELECT dispute FROM payments") == [("lost",)]
+    page = client.get(page_of()).text
+    assert f"<h1>{heading}</h1>" in page
+    assert ("Taken back by your bank €12.50" in words_of(page)) is taken_back
+
+
+def test_a_dispute_lost_about_money_that_does_not_count_takes_nothing_back_of_what_does(
+    paid_twice, dispute_each, rows, client, page_of
+):
+    rows("UPDATE attempts SET claims = '{\"more\": 1}', disagreements = '{more}',"
+         " confirmed_at = NULL WHERE number = 2 RETURNING 1")  # fmt: skip
+    dispute_each("lost", "won")
+    assert rows(STATUS) == [("paid", 1250, 0)]
+    page = client.get(page_of()).text
+    assert "<h1>Payment received</h1>" in page
+    assert "Taken back" not in page
 
 
 def test_of_two_refunds_one_that_stripe_refuses_is_told_and_the_other_made(

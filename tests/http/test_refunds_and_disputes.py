@@ -106,6 +106,9 @@ def test_the_old_word_of_a_refund_makes_stripe_be_asked(
     assert rows(STATUS)[0][0] == "paid"
     work()
     assert rows(STATUS) == [("partially_refunded", 1250, 500, None)]
+    # The question is no second try at handling: it would read as if the first had failed.
+    told_once = rows("SELECT tries FROM stripe_events WHERE type = 'charge.refunded'")
+    assert told_once == [(1,)]
 
 
 # --- disputes --------------------------------------------------------------------------------

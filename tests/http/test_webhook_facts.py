@@ -232,6 +232,24 @@ def test_the_success_of_a_payment_intent_that_is_not_the_sessions_makes_nothing_
     assert letters() == ["owner_review"]
 
 
+def test_a_refund_of_a_payment_intent_that_the_operator_has_accepted_is_the_payments(
+    submit, deliver, world, rows, flask, receipt, anothers
+):
+    world.pay(submit().location, card="4000000000009995")
+    (declined,) = world.events("payment_intent.payment_failed")
+    sweep.run(by_hand=True)
+    deliver(anothers(declined))
+    flask("payments", "accept", receipt())
+    assert rows("SELECT status, captured FROM payments") == [("paid", 1250)]
+    refunded = retold(declined, "refund.created")
+    refunded["data"]["object"] = {
+        "id": "re_other", "object": "refund", "amount": 1250, "currency": "eur",
+        "status": "succeeded", "payment_intent": "pi_other", "charge": "ch_0other",
+    }  # fmt: skip
+    deliver(refunded)
+    assert rows("SELECT status, refunded FROM payments") == [("refunded", 1250)]
+
+
 def test_a_refund_of_a_payment_intent_that_is_not_the_sessions_is_none_of_the_payments(
     paid, deliver, world, rows, flask, receipt, anothers
 ):
