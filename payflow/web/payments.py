@@ -164,12 +164,12 @@ def _amount_of(payment: AnyRow) -> int:
 
 
 def _reversed(payment: AnyRow) -> tuple[str, int]:
-    """Of a payment with a lost dispute: what the page says of it, and where the bank has taken back
-    a part of it, or one of two payments for the same thing, how much (minor units)."""
+    """Of a payment with a lost dispute: what the page says of it, and how much the bank has taken
+    back (minor units), which may be a part of it, or one of two payments for the same thing."""
     known = facts_of(payment.id)
     taken_back = known.taken_back()
     if taken_back >= payment.captured - payment.refunded:
-        return "reversed", 0
+        return "reversed", taken_back
     others = {DISPUTED.get(dispute.status) for dispute in known.disputes.values()}
     return ("disputed" if "disputed" in others else str(payment.status)), taken_back
 
