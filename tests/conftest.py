@@ -22,7 +22,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from hypothesis import settings as hypothesis_settings
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from procrastinate import PsycopgConnector
 from procrastinate.periodic import PeriodicRegistry
 
@@ -36,6 +36,7 @@ from tests.stack import Program, Web, Worker, World, environment, settings_of
 # A busy machine is slow, and that is no fault of what is tested.
 hypothesis_settings.register_profile("payflow", deadline=None)
 hypothesis_settings.load_profile("payflow")
+expect.set_options(timeout=30_000)
 
 # Holds all that the stand-in says against Stripe's published document.
 pytest_plugins = ["tests.contract.plugin"]

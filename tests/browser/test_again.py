@@ -14,8 +14,7 @@ A_DAY = 24 * 3600
 
 def test_a_double_click_opens_one_payment(customer, rows):
     customer.open_form()
-    customer.page.get_by_role("button", name="Continue to payment").dblclick()
-    customer.page.wait_for_url(STRIPES_PAGE)
+    customer.click_twice("Continue to payment")
     customer.pay()
     customer.sees("Payment received")
     assert rows("SELECT count(*) FROM payments") == [(1,)]
@@ -129,8 +128,7 @@ def test_a_page_left_open_overnight_still_leads_to_a_payment(customer, rows, fla
     customer.world.set(deliver=False)
     customer.world.at_desk("clock", advance_s=A_DAY)
     flask("payments", "sync", *receipt_of(rows))
-    customer.page.get_by_role("button", name="Try again").dblclick()
-    customer.page.wait_for_url(STRIPES_PAGE)
+    customer.click_twice("Try again")
     assert customer.world.open_pages() == [customer.page.url] != [first]
     assert rows("SELECT count(*) FROM attempts") == [(2,)]
 
