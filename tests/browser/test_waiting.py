@@ -41,6 +41,14 @@ def wait_for_the_confirmation(customer: Customer) -> Customer:
     return customer
 
 
+def asked_by(page: Page) -> list[str]:
+    """The addresses of the payment that the page asks for from now on. Its icon is none of them,
+    which Chromium fetches when it finds the time."""
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if "/payments/" in one.url else None)
+    return asked
+
+
 def poll(page: Page, seconds: int = 2) -> int:
     """Let so much time pass for the page that it asks once; answers which poll it was."""
     with page.expect_request_finished(lambda request: POLL.search(request.url)) as asked:
@@ -92,15 +100,14 @@ def test_a_late_confirmation_is_said_once_and_found_an_hour_later(waiting, rows)
     assert waiting.world.charges() == [1250]
 
     # And then it is never asked for again.
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked = asked_by(page)
     page.clock.run_for(60_000)
     assert asked == []
 
 
 def test_a_page_that_nobody_sees_does_not_ask_and_asks_at_once_when_seen_again(waiting):
-    page, asked = waiting.page, []
-    page.on("request", lambda request: asked.append(request.url))
+    page = waiting.page
+    asked = asked_by(page)
     be_hidden(page, True)
     page.clock.run_for(60_000)
     assert asked == []
@@ -139,11 +146,11 @@ def slowly(page: Page, seconds: int) -> int:
 
 
 def test_a_payment_on_its_way_turns_by_itself_and_is_asked_for_ever_more_seldom(on_its_way):
-    page, asked = on_its_way.page, []
+    page = on_its_way.page
     home = page.get_by_role("link", name="Back to Northlight Consulting")
     home.focus()
     assert [slowly(page, 10) for _ in range(30)] == list(range(1, 31))
-    page.on("request", lambda request: asked.append(request.url))
+    asked = asked_by(page)
     page.clock.run_for(290_000)
     assert asked == []
     assert slowly(page, 10) == 31
@@ -163,8 +170,8 @@ def test_a_payment_on_its_way_turns_by_itself_and_is_asked_for_ever_more_seldom(
 
 
 def test_a_payment_on_its_way_is_not_asked_for_by_a_page_that_nobody_sees(on_its_way):
-    page, asked = on_its_way.page, []
-    page.on("request", lambda request: asked.append(request.url))
+    page = on_its_way.page
+    asked = asked_by(page)
     be_hidden(page, True)
     page.clock.run_for(600_000)
     assert asked == []
