@@ -52,7 +52,7 @@ def _is_being_opened(attempt: Attempt) -> bool:
 
 def accept(payment_id: UUID) -> Change | None:
     """Accept what Stripe says of a payment in review; it counts by Stripe's own word, which is
-    asked for now. Raises NotPossible and GatewayError."""
+    asked for anew. Raises NotPossible and GatewayError."""
     known = facts_of(payment_id)
     db.session.commit()
     told = list(reconcile.ask_about(payment_id, known, thorough=True))

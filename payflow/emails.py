@@ -283,6 +283,7 @@ def _note_sent(email_id: int) -> None:
         except OperationalError as error:
             db.session.rollback()
             log.warning("email %s sent, and not yet noted: %s", email_id, error)
+            # In the job's own thread, with no transaction open: nothing tells when it is back.
             time.sleep(pause)
         else:
             return

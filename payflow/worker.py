@@ -39,6 +39,7 @@ def run(database_url: str) -> None:
     """Work until SIGTERM or SIGINT; jobs that are running then get some seconds to end. Whatever
     else ends the worker, such as a database that is away, it begins anew."""
     while not asyncio.run(_work(database_url)):
+        # Nothing tells when the database is back.
         time.sleep(jobs.HEARTBEAT)
 
 
@@ -150,7 +151,7 @@ def _stop_if_unwritten(worker: Worker, job: asyncio.Task[Any]) -> None:
     # Raised by the queue's functions: the job is done, by whoever has taken it over.
     if error and not isinstance(error.__cause__, RaiseException):
         log.error("the end of a job could not be written down", exc_info=error)
-        worker.stop()  # type: ignore[no-untyped-call]  # Procrastinate's
+        worker.stop()  # type: ignore[no-untyped-call]  # Procrastinate gives it no types
 
 
 def _end_at_once(asked: asyncio.Event, reason: str) -> NoReturn:

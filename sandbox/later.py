@@ -137,6 +137,7 @@ def _tick_forever(store: Store) -> None:
         except Exception:
             # A tick that met trouble must not be the last one.
             log.exception("a tick of the clock failed")
+        # A clock ticks, whatever happens or doesn't.
         time.sleep(LOOK_EVERY_S)
 
 

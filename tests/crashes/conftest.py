@@ -86,6 +86,7 @@ def die_everywhere(child: Callable[..., dict[str, Any]]) -> Callable[..., list[s
             assert came_to["died"], where
             try:
                 check(arguments, came_to["points"])
+            # Whatever it is, it is raised again, and says at which point.
             except Exception as error:
                 error.add_note(where)
                 raise

@@ -138,6 +138,7 @@ def test_whatever_becomes_of_workers_all_is_right_in_the_end(
         until(lambda: not rows(OF_THE_DEAD), 90)
 
         copies = sum(len(times) - 1 for times in taker.taken.values())
+        # What a soak is read for: pytest shows it with -s, and where the round fails.
         print(f"seed {seed}: {' '.join(done)}; {copies} letters twice")  # noqa: T201
         assert [worker.process.poll() for worker in workers.alive] == [None] * 2
     stripes = {truth["id"]: truth["captured"] for truth in truths(at_stripe)}

@@ -129,7 +129,8 @@ def test_a_worker_that_stands_still_in_a_transaction_holds_up_no_other(administe
         until(lambda: administer("SELECT 1 FROM times WHERE is_called").fetchall())
         first.process.send_signal(signal.SIGSTOP)
         start(port)
-        until(lambda: rows("SELECT 1 FROM procrastinate_periodic_defers"))
+        assert until(lambda: rows("SELECT 1 FROM procrastinate_periodic_defers"))
+        assert first.process.poll() is None
 
 
 def test_a_job_whose_end_could_not_be_written_down_holds_up_nothing(

@@ -262,6 +262,7 @@ class OverHttp:
         self.world.set(deliver=True, delivery_faults=[], webhook_delay_s=0)
         came, quiet = -1, 0
         while quiet < 3:
+            # Between two looks: it is over when several in a row find nothing new.
             time.sleep(0.05)
             before, came = came, db.session.scalar(text("SELECT count(*) FROM stripe_events"))
             db.session.rollback()

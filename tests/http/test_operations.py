@@ -5,6 +5,7 @@ import re
 import psycopg
 import pytest
 
+from tests.http.conftest import retold
 from tests.stack import ROOT, until
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -13,8 +14,11 @@ TABLES = "payments attempts stripe_events emails refunds disputes timeline_entri
 
 
 @pytest.mark.parametrize("query", re.findall(r"\| `(SELECT .*?)` \|", PAGE))
-def test_each_query_that_is_named_is_answered(rows, query):
-    rows(query)
+def test_each_query_that_is_named_finds_what_it_is_for(rows, completed, deliver, receipt, query):
+    """A payment in review, with its letters queued and an event not handled yet."""
+    deliver(retold(completed(), amount_total=1))
+    rows("UPDATE stripe_events SET handled_at = NULL, outcome = NULL RETURNING 1")
+    assert rows(query.replace("7K3M-92QX", receipt()))
 
 
 def test_a_worker_shows_that_it_lives(site, rows):

@@ -127,7 +127,7 @@ def test_a_worker_that_is_asked_to_stop_while_the_database_is_away_stops(
     until(lambda: signs_of_life(mortal_postgres))
     mortal_postgres.process.kill()
     worker.process.terminate()
-    worker.process.wait(60)
+    assert worker.process.wait(60) == 0
 
 
 def signs_of_life(server):
