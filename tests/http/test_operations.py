@@ -15,9 +15,10 @@ TABLES = "payments attempts stripe_events emails refunds disputes timeline_entri
 
 @pytest.mark.parametrize("query", re.findall(r"\| `(SELECT .*?)` \|", PAGE))
 def test_each_query_that_is_named_finds_what_it_is_for(rows, completed, deliver, receipt, query):
-    """A payment in review, with its letters queued and an event not handled yet."""
+    """A payment in review, with its letters queued, and an event whose handling failed."""
     deliver(retold(completed(), amount_total=1))
-    rows("UPDATE stripe_events SET handled_at = NULL, outcome = NULL RETURNING 1")
+    rows("UPDATE stripe_events SET handled_at = NULL, outcome = NULL, error = 'the disk is full',"
+         " next_try_at = now() RETURNING 1")  # fmt: skip
     assert rows(query.replace("7K3M-92QX", receipt()))
 
 
