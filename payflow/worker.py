@@ -2,7 +2,7 @@
 
 It holds its jobs for as long as it shows signs of life; then another takes them over. So it ends
 the process, or begins anew in a new one, where its threads could outlive that. It never decides
-what becomes of a job.
+what becomes of a job. Why so: docs/decisions/0008-who-ends-the-worker.md
 """
 
 import asyncio
